@@ -1,0 +1,105 @@
+/** One process of the model with one shared mapping, for the benches. */
+import { mkdtempSync, rmSync, statfsSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Kernel, MemorySwapDevice, type SwapDevice } from "../../src/model/index.ts";
+import { FileSwapDevice } from "../../src/model/swap-device/file.ts";
+import { type ContentKind, checkPages, fillPages, PAGE_BYTES } from "./page-content.ts";
+
+/** Frames and slots beside those of the mapping: page tables are not frames, but watermarks keep some free. */
+const SPARE_FRAMES = 4096;
+const SPARE_SLOTS = 64;
+const CHUNK_PAGES = 256;
+const TMPFS_MAGIC = 0x01021994;
+
+export interface ModelOptions {
+  readonly sizePages: number;
+  readonly swap: "memory" | "file";
+  readonly pageoutMarkers: boolean;
+}
+
+export type WorkCounts = Record<string, number>;
+
+export class ModelShmem {
+  readonly sizePages: number;
+  readonly lengthBytes: number;
+  readonly kernel: Kernel;
+  readonly process: ReturnType<Kernel["createProcess"]>;
+  readonly address: number;
+  /** Set when the swap file is not on a disk's file system. */
+  readonly swapFileNote: string | undefined;
+  readonly #removeFile: () => void;
+
+  constructor(options: ModelOptions) {
+    this.sizePages = options.sizePages;
+    this.lengthBytes = options.sizePages * PAGE_BYTES;
+    const slots = options.sizePages + SPARE_SLOTS;
+    let device: SwapDevice;
+    if (options.swap === "file") {
+      const directory = mkdtempSync(join(tmpdir(), "ptemark-bench-"));
+      this.#removeFile = () => rmSync(directory, { recursive: true, force: true });
+      process.on("exit", this.#removeFile);
+      if (statfsSync(directory).type === TMPFS_MAGIC)
+        this.swapFileNote = `${tmpdir()} is tmpfs: set TMPDIR to a disk`;
+      device = new FileSwapDevice({ path: join(directory, "swap"), slots });
+    } else {
+      this.#removeFile = () => {};
+      device = new MemorySwapDevice({ slots });
+    }
+    this.kernel = new Kernel({
+      profile: "rfc",
+      config: { PTE_MARKER_PAGEOUT: options.pageoutMarkers },
+      memoryPages: options.sizePages + SPARE_FRAMES,
+      swap: [device],
+    });
+    this.process = this.kernel.createProcess();
+    const object = this.kernel.memfdCreate({ sizePages: options.sizePages });
+    this.address = this.process.mmap({ lengthBytes: this.lengthBytes, object, shared: true, write: true });
+  }
+
+  fill(content: { kind: ContentKind; seed: number }): void {
+    const words = new Uint32Array((Math.min(CHUNK_PAGES, this.sizePages) * PAGE_BYTES) / 4);
+    const bytes = new Uint8Array(words.buffer);
+    for (let page = 0; page < this.sizePages; page += CHUNK_PAGES) {
+      fillPages(words, { ...content, firstPage: page });
+      this.process.writeBytes(this.address + page * PAGE_BYTES, bytes);
+    }
+  }
+
+  /** Throws unless every byte is as filled; gives a hash. */
+  check(content: { kind: ContentKind; seed: number; what: string }): number {
+    const words = new Uint32Array((Math.min(CHUNK_PAGES, this.sizePages) * PAGE_BYTES) / 4);
+    const bytes = new Uint8Array(words.buffer);
+    let hash = 0;
+    for (let page = 0; page < this.sizePages; page += CHUNK_PAGES) {
+      this.process.readBytes(this.address + page * PAGE_BYTES, bytes);
+      hash = checkPages(words, { ...content, firstPage: page, hash });
+    }
+    return hash;
+  }
+
+  touchAll(): void {
+    this.process.touchRead(this.address, this.lengthBytes);
+  }
+
+  /** Throws unless every page has gone to swap. */
+  pageOutAll(): void {
+    this.process.madvise(this.address, this.lengthBytes, "PAGEOUT");
+    const left = this.kernel.swapFreeSlots();
+    if (left !== SPARE_SLOTS)
+      throw new Error(`model: ${left - SPARE_SLOTS} pages stay in memory after MADV_PAGEOUT`);
+  }
+
+  /** What `work` does by the kernel's counters, a page. */
+  countWork(work: () => void): WorkCounts {
+    const before: WorkCounts = { ...this.kernel.work };
+    work();
+    const after: WorkCounts = { ...this.kernel.work };
+    return Object.fromEntries(Object.keys(after).map((name) => [name, after[name] - before[name]]));
+  }
+
+  close(): void {
+    process.off("exit", this.#removeFile);
+    this.#removeFile();
+  }
+}

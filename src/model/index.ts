@@ -1,0 +1,28 @@
+/** The model: Linux memory management with PTE markers. Runs in Node and in a browser; needs nothing. */
+export { Errno, FaultSignal, type MarkerLayout } from "../abi/index.ts";
+export {
+  ConfigError,
+  DEFAULT_PROFILE,
+  type KernelConfig,
+  makeConfig,
+  markerLayoutOf,
+  PROFILES,
+  type ProfileName,
+  profileForTrace,
+  profileNamed,
+  type Release,
+  type TraceProfile,
+} from "./config.ts";
+export { Fault, type FaultResult, type FaultStage } from "./fault.ts";
+export { Kernel, type KernelOptions, type MemoryUse } from "./kernel.ts";
+export { Memfd } from "./memfd.ts";
+export { MemoryGroup } from "./memory-group.ts";
+export { PageOut, type PageOutStage } from "./page-out.ts";
+export { type Access, type MmapOptions, type MremapOptions, Process, ProcessUserfaultfd } from "./process.ts";
+export { interleave, type Task } from "./scheduler.ts";
+export type { ShmemPageState } from "./shmem.ts";
+export type { SmapsEntry } from "./smaps.ts";
+export { SwapArea } from "./swap.ts";
+export type { SwapDevice } from "./swap-device/device.ts";
+export { MemorySwapDevice } from "./swap-device/memory.ts";
+export { Vmstat, Work } from "./vmstat.ts";

@@ -1,0 +1,88 @@
+import { Errno, errnoName } from "../abi/index.ts";
+import type { Kernel } from "./kernel.ts";
+import type { MemoryGroup } from "./memory-group.ts";
+import {
+  dropIfUnused,
+  fallocateObject,
+  frameOf,
+  pageState,
+  punchHole,
+  readObject,
+  type ShmemPageState,
+  truncateObject,
+  writeObject,
+} from "./shmem.ts";
+import type { ShmemObject } from "./shmem-object.ts";
+
+/** A descriptor of a shmem object. What is done through it touches no page table. Errors are thrown as {@link Errno}. */
+export class Memfd {
+  readonly object: ShmemObject;
+  readonly #kernel: Kernel;
+
+  constructor(kernel: Kernel, object: ShmemObject) {
+    this.#kernel = kernel;
+    this.object = object;
+  }
+
+  #check(syscall: string, result: number): number {
+    if (result < 0) throw new Errno(errnoName(-result), syscall);
+    return result;
+  }
+
+  #open(syscall: string): ShmemObject {
+    if (!this.object.isOpen) throw new Errno("EBADF", syscall, "the descriptor is closed");
+    return this.object;
+  }
+
+  get sizeBytes(): number {
+    return this.object.sizeBytes;
+  }
+
+  /** Reads into `buffer`; returns the bytes read, fewer at the end. `group` is charged for pages that come from swap. */
+  pread(buffer: Uint8Array, position: number, group: MemoryGroup = this.#kernel.groups.root): number {
+    return this.#check("pread", readObject(this.#kernel, this.#open("pread"), buffer, position, group));
+  }
+
+  /** Writes `buffer`; returns the bytes written. */
+  pwrite(buffer: Uint8Array, position: number, group: MemoryGroup = this.#kernel.groups.root): number {
+    return this.#check("pwrite", writeObject(this.#kernel, this.#open("pwrite"), buffer, position, group));
+  }
+
+  /** Allocates pages without content. */
+  fallocate(position: number, lengthBytes: number, group: MemoryGroup = this.#kernel.groups.root): void {
+    if (position < 0 || lengthBytes <= 0) throw new Errno("EINVAL", "fallocate");
+    this.#check("fallocate", fallocateObject(this.#kernel, this.#open("fallocate"), position, lengthBytes, group));
+  }
+
+  /** `fallocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)`. */
+  punchHole(position: number, lengthBytes: number): void {
+    if (position < 0 || lengthBytes <= 0) throw new Errno("EINVAL", "fallocate");
+    this.#check("fallocate", punchHole(this.#kernel, this.#open("fallocate"), position, lengthBytes));
+  }
+
+  ftruncate(sizeBytes: number): void {
+    if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0) throw new Errno("EINVAL", "ftruncate");
+    this.#check("ftruncate", truncateObject(this.#kernel, this.#open("ftruncate"), sizeBytes));
+  }
+
+  /** How the object's page is kept. Looks only at the object. */
+  pageState(page: number): ShmemPageState {
+    return pageState(this.#kernel, this.object, page);
+  }
+
+  /** The frame that holds the object's page, in the page cache or the swap cache; -1 if none. */
+  frameAt(page: number): number {
+    return frameOf(this.#kernel, this.object, page);
+  }
+
+  /** The object goes when nothing maps it either. */
+  close(): void {
+    this.#open("close").isOpen = false;
+    dropIfUnused(this.#kernel, this.object);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.object.isOpen) this.close();
+  }
+}
+

@@ -1,0 +1,59 @@
+/** Mapping and unmapping (`mm/mmap.c`). Addresses are page numbers. */
+
+import { ERRNO } from "../abi/index.ts";
+import type { Kernel } from "./kernel.ts";
+import type { Mm } from "./mm.ts";
+import { dropIfUnused } from "./shmem.ts";
+import type { ShmemObject } from "./shmem-object.ts";
+import { setPageProt, VM_SOFTDIRTY, Vma } from "./vma.ts";
+import { zapRange } from "./zap.ts";
+
+export interface MapRequest {
+  /** Where; undefined for anywhere. */
+  readonly start: number | undefined;
+  /** Just there, replacing what is mapped (MAP_FIXED); else only if it is free. */
+  readonly isFixed: boolean;
+  readonly sizePages: number;
+  /** The area's `VM_` flags. */
+  readonly flags: number;
+  readonly object: ShmemObject | null;
+  /** First page of the object. */
+  readonly pgoff: number;
+}
+
+/** `mmap_region`: the page number at which the area is, or minus an errno (ENOMEM: no room; EINVAL: no length). */
+export function mmap(k: Kernel, mm: Mm, request: MapRequest): number {
+  const { sizePages, object } = request;
+  if (sizePages <= 0) return -ERRNO.EINVAL;
+  let { start } = request;
+  if (request.isFixed) {
+    if (start === undefined) return -ERRNO.EINVAL;
+    const error = munmap(k, mm, start, start + sizePages);
+    if (error !== 0) return error;
+  }
+  if (start === undefined || !mm.isFree(start, start + sizePages)) start = mm.unmappedArea(sizePages);
+  if (start === undefined) return -ERRNO.ENOMEM;
+  const flags = request.flags | (k.config.MEM_SOFT_DIRTY ? VM_SOFTDIRTY : 0);
+  const vma = new Vma(mm, start, start + sizePages, flags, object, object === null ? start : request.pgoff);
+  mm.insert(vma);
+  setPageProt(k.config, mm.merge(vma));
+  return start;
+}
+
+/** `munmap` of pages `start` to `end`; gaps are no error. Returns 0, or minus EINVAL for an empty range. */
+export function munmap(k: Kernel, mm: Mm, start: number, end: number): number {
+  if (end <= start) return -ERRNO.EINVAL;
+  mm.splitAt(start, end);
+  const first = mm.position(start);
+  const gone: Vma[] = [];
+  for (let i = first; i < mm.vmas.length && mm.vmas[i].start < end; i++) gone.push(mm.vmas[i]);
+  if (gone.length === 0) return 0;
+  for (const vma of gone) zapRange(k, vma, vma.start, vma.end, "markers too");
+  for (const vma of gone) mm.remove(vma);
+  // Tables that no neighbour needs any more.
+  const below = mm.vmas[first - 1]?.end ?? 0;
+  const above = mm.vmas[first]?.start ?? Number.MAX_SAFE_INTEGER;
+  mm.pageTables.freeTables(below, Math.min(above, 2 ** 36));
+  for (const { object } of gone) if (object !== null) dropIfUnused(k, object);
+  return 0;
+}

@@ -1,0 +1,50 @@
+/** What the processor does on a load or store, and what it asks of the kernel when it can't (x86-64). */
+
+import { PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_RW } from "../abi/index.ts";
+import type { FaultResult } from "./fault.ts";
+import type { Kernel } from "./kernel.ts";
+import type { Mm } from "./mm.ts";
+import { entryOffset } from "./page-table.ts";
+
+/** Why an access could not be made. */
+export type AccessError = "SIGSEGV" | "SIGBUS" | "ENOMEM";
+
+/** The reason for the last {@link access} that returned -1. */
+export let accessError: AccessError = "SIGSEGV";
+
+/**
+ * The frame that a load or store of page `vpn` reaches: sets the accessed and dirty bits as the hardware does,
+ * and faults as often as needed. -1 if it can't be reached, and then {@link accessError} says why.
+ */
+export function access(k: Kernel, mm: Mm, vpn: number, isWrite: boolean): number {
+  for (;;) {
+    const table = mm.pageTables.find(vpn);
+    if (table !== 0) {
+      const chunk = k.pageTables.chunkOf(table);
+      const i = entryOffset(table, vpn);
+      const lo = chunk[i];
+      if ((lo & PTE_PRESENT) !== 0 && (!isWrite || (lo & PTE_RW) !== 0)) {
+        chunk[i] = lo | (isWrite ? PTE_ACCESSED | PTE_DIRTY : PTE_ACCESSED);
+        return (lo >>> 12) | (chunk[i + 1] << 20);
+      }
+    }
+    const result = handleFault(k, mm, vpn, isWrite);
+    if (result !== "ok") {
+      accessError = result;
+      return -1;
+    }
+  }
+}
+
+/** Runs a fault to its end; "ok" means that the access is to be tried again. */
+export function handleFault(k: Kernel, mm: Mm, vpn: number, isWrite: boolean): "ok" | AccessError {
+  const { fault } = k;
+  k.vmstat.pgfault++;
+  fault.begin(mm, vpn, isWrite);
+  const result: FaultResult = fault.run(k);
+  if (result === "userfault") {
+    fault.vma.userfaultfd?.handler(vpn);
+    return "ok";
+  }
+  return result === "retry" ? "ok" : result;
+}

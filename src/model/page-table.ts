@@ -1,0 +1,183 @@
+/**
+ * 4-level page tables. Every table, of all processes, is 512 entries of 64 bits in one pool; entries are the
+ * hardware's own bytes (`abi/pte.ts`), at the upper levels too, where the "frame" is the number of the next table.
+ *
+ * An entry of a PTE table is reached as `chunk = pool.chunkOf(table)`, `i = entryOffset(table, vpn)`:
+ * its words are `chunk[i]` (low) and `chunk[i + 1]` (high). Hot loops do just that.
+ */
+
+import { PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_RW, PTE_USER } from "../abi/index.ts";
+import type { Work } from "./vmstat.ts";
+
+export const PTRS_PER_TABLE = 512;
+
+const WORDS_PER_TABLE = PTRS_PER_TABLE * 2;
+const TABLES_PER_CHUNK_SHIFT = 6;
+const TABLES_PER_CHUNK = 1 << TABLES_PER_CHUNK_SHIFT;
+const TABLE_FLAGS = PTE_PRESENT | PTE_RW | PTE_USER | PTE_ACCESSED | PTE_DIRTY;
+
+/** Pages that one entry covers, at the page directory (PMD), PUD and PGD level. */
+const PMD_PAGES = 2 ** 9;
+const PUD_PAGES = 2 ** 18;
+const PGD_PAGES = 2 ** 27;
+
+/** All page tables of a machine. Table numbers start at 1; 0 is "no table". */
+export class PageTablePool {
+  readonly #chunks: Uint32Array[] = [];
+  readonly #free: number[] = [];
+  #used = 1;
+
+  /** A table of empty entries. */
+  take(): number {
+    const table = this.#free.pop() ?? this.#used++;
+    if (table >>> TABLES_PER_CHUNK_SHIFT === this.#chunks.length)
+      this.#chunks.push(new Uint32Array(TABLES_PER_CHUNK * WORDS_PER_TABLE));
+    return table;
+  }
+
+  giveBack(table: number): void {
+    const base = entryOffset(table, 0);
+    this.chunkOf(table).fill(0, base, base + WORDS_PER_TABLE);
+    this.#free.push(table);
+  }
+
+  chunkOf(table: number): Uint32Array {
+    return this.#chunks[table >>> TABLES_PER_CHUNK_SHIFT];
+  }
+
+  /** Tables in use. */
+  get inUse(): number {
+    return this.#used - 1 - this.#free.length;
+  }
+
+  get allocatedBytes(): number {
+    return this.#chunks.length * TABLES_PER_CHUNK * WORDS_PER_TABLE * 4;
+  }
+}
+
+/** Where in its chunk the entry of `vpn` (a virtual page number) is in `table`, a PTE table. */
+export function entryOffset(table: number, vpn: number): number {
+  return ((table & (TABLES_PER_CHUNK - 1)) << 10) | ((vpn % PTRS_PER_TABLE) << 1);
+}
+
+/** The page number at which the PTE table of `vpn` ends. */
+export function tableEnd(vpn: number): number {
+  return (Math.floor(vpn / PMD_PAGES) + 1) * PMD_PAGES;
+}
+
+/** The page tables of one address space. */
+export class PageTables {
+  readonly pool: PageTablePool;
+  readonly #work: Work;
+  readonly #pgd: number;
+  /** The last PTE table found, and the 2 MiB region it maps. */
+  #lastRegion = -1;
+  #lastTable = 0;
+
+  constructor(pool: PageTablePool, work: Work) {
+    this.pool = pool;
+    this.#work = work;
+    this.#pgd = this.#takeTable();
+  }
+
+  #takeTable(): number {
+    this.#work.pageTables++;
+    return this.pool.take();
+  }
+
+  #next(table: number, index: number): number {
+    const chunk = this.pool.chunkOf(table);
+    const i = entryOffset(table, index);
+    return (chunk[i] >>> 12) | (chunk[i + 1] << 20);
+  }
+
+  #nextOrMake(table: number, index: number): number {
+    const next = this.#next(table, index);
+    if (next !== 0) return next;
+    const made = this.#takeTable();
+    const chunk = this.pool.chunkOf(table);
+    const i = entryOffset(table, index);
+    chunk[i] = (made << 12) | TABLE_FLAGS;
+    chunk[i + 1] = made >>> 20;
+    return made;
+  }
+
+  /** The PTE table that covers `vpn`, or 0 if there is none. */
+  find(vpn: number): number {
+    const region = Math.floor(vpn / PMD_PAGES);
+    if (region === this.#lastRegion) return this.#lastTable;
+    const pud = this.#next(this.#pgd, Math.floor(vpn / PGD_PAGES));
+    if (pud === 0) return 0;
+    const pmd = this.#next(pud, Math.floor(vpn / PUD_PAGES));
+    if (pmd === 0) return 0;
+    const table = this.#next(pmd, region);
+    if (table === 0) return 0;
+    this.#lastRegion = region;
+    this.#lastTable = table;
+    return table;
+  }
+
+  /** The PTE table that covers `vpn`, made if there is none. */
+  ensure(vpn: number): number {
+    const found = this.find(vpn);
+    if (found !== 0) return found;
+    const pud = this.#nextOrMake(this.#pgd, Math.floor(vpn / PGD_PAGES));
+    const pmd = this.#nextOrMake(pud, Math.floor(vpn / PUD_PAGES));
+    const region = Math.floor(vpn / PMD_PAGES);
+    const table = this.#nextOrMake(pmd, region);
+    this.#lastRegion = region;
+    this.#lastTable = table;
+    return table;
+  }
+
+  /** The first page from `vpn` on, below `end`, that has a PTE table; `end` if none has. Skips what is empty. */
+  skipToTable(vpn: number, end: number): number {
+    while (vpn < end) {
+      if (Math.floor(vpn / PMD_PAGES) === this.#lastRegion) return vpn;
+      const pud = this.#next(this.#pgd, Math.floor(vpn / PGD_PAGES));
+      if (pud === 0) {
+        vpn = (Math.floor(vpn / PGD_PAGES) + 1) * PGD_PAGES;
+        continue;
+      }
+      const pmd = this.#next(pud, Math.floor(vpn / PUD_PAGES));
+      if (pmd === 0) {
+        vpn = (Math.floor(vpn / PUD_PAGES) + 1) * PUD_PAGES;
+        continue;
+      }
+      if (this.#next(pmd, Math.floor(vpn / PMD_PAGES)) !== 0) return vpn;
+      vpn = tableEnd(vpn);
+    }
+    return end;
+  }
+
+  /**
+   * Frees the PTE tables that lie wholly within pages `start` to `end`, and upper tables that become empty
+   * in that range. The entries must have been zapped.
+   */
+  freeTables(start: number, end: number): void {
+    this.#freeLevel(this.#pgd, PGD_PAGES, 0, start, end);
+    this.#lastRegion = -1;
+  }
+
+  /** Frees what the children of `table` (whose entries cover `span` pages from `base`) have within the range. */
+  #freeLevel(table: number, span: number, base: number, start: number, end: number): void {
+    const first = Math.max(0, Math.floor((start - base) / span));
+    const last = Math.min(PTRS_PER_TABLE - 1, Math.ceil((end - base) / span) - 1);
+    for (let index = first; index <= last; index++) {
+      const child = this.#next(table, index);
+      if (child === 0) continue;
+      const from = base + index * span;
+      if (span > PMD_PAGES) this.#freeLevel(child, span / PTRS_PER_TABLE, from, start, end);
+      if (from < start || from + span > end) continue;
+      const i = entryOffset(table, index);
+      this.pool.chunkOf(table).fill(0, i, i + 2);
+      this.pool.giveBack(child);
+    }
+  }
+
+  /** Frees every table, the top one included. The address space is gone then. */
+  destroy(): void {
+    this.freeTables(0, PGD_PAGES * PTRS_PER_TABLE);
+    this.pool.giveBack(this.#pgd);
+  }
+}

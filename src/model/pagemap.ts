@@ -1,0 +1,152 @@
+/** `/proc/PID/pagemap` (`fs/proc/task_mmu.c`): walks the page table and encodes. Looks nothing up, changes nothing. */
+
+import {
+  Errno,
+  isMarkerPte,
+  isPteNone,
+  markerBits,
+  PAGE_SIZE,
+  PAGEMAP_ENTRY_BYTES,
+  PM_HI_FILE,
+  PM_HI_GUARD_REGION,
+  PM_HI_MMAP_EXCLUSIVE,
+  PM_HI_PRESENT,
+  PM_HI_SOFT_DIRTY,
+  PM_HI_SWAP,
+  PM_HI_UFFD_WP,
+  PTE_PFN_HI_MASK,
+  PTE_PRESENT,
+  PTE_SOFT_DIRTY,
+  PTE_SWP_SOFT_DIRTY,
+  PTE_SWP_UFFD_WP,
+  PTE_UFFD_WP,
+  swapPteOffset,
+  swapPteType,
+  TASK_SIZE,
+} from "../abi/index.ts";
+import type { Kernel } from "./kernel.ts";
+import type { Mm } from "./mm.ts";
+import { PG_ANON, ZERO_PFN } from "./page-frames.ts";
+import { entryOffset, tableEnd } from "./page-table.ts";
+import { VM_SOFTDIRTY, type Vma } from "./vma.ts";
+
+const TASK_PAGES = TASK_SIZE / PAGE_SIZE + 1;
+
+/** The file: entries as a reader with CAP_SYS_ADMIN sees them (with frame numbers, swap types and offsets). */
+export class Pagemap {
+  readonly #kernel: Kernel;
+  readonly #mm: Mm;
+
+  constructor(kernel: Kernel, mm: Mm) {
+    this.#kernel = kernel;
+    this.#mm = mm;
+  }
+
+  /**
+   * Reads entries into `buffer` from byte `offset` of the file: (virtual page number * 8). Returns the bytes read,
+   * 0 at the end of user addresses. Throws EINVAL unless length and offset are multiples of 8.
+   */
+  pread(buffer: Uint8Array, offset: number): number {
+    if (offset % PAGEMAP_ENTRY_BYTES !== 0 || buffer.length % PAGEMAP_ENTRY_BYTES !== 0)
+      throw new Errno("EINVAL", "pread", "pagemap is read in multiples of 8 bytes");
+    const start = offset / PAGEMAP_ENTRY_BYTES;
+    const end = Math.min(start + buffer.length / PAGEMAP_ENTRY_BYTES, TASK_PAGES);
+    if (end <= start) return 0;
+    const bytes = (end - start) * PAGEMAP_ENTRY_BYTES;
+    const isAligned = buffer.byteOffset % 4 === 0;
+    const words = isAligned
+      ? new Uint32Array(buffer.buffer, buffer.byteOffset, bytes / 4)
+      : new Uint32Array(bytes / 4);
+    readEntries(this.#kernel, this.#mm, start, end, words);
+    if (!isAligned) buffer.set(new Uint8Array(words.buffer));
+    return bytes;
+  }
+}
+
+/** Encodes pages `start` to `end` into `words`, two (low, high) an entry. */
+export function readEntries(k: Kernel, mm: Mm, start: number, end: number, words: Uint32Array): void {
+  let at = start;
+  for (let i = mm.position(start); at < end; i++) {
+    const vma = mm.vmas[i];
+    const from = vma === undefined ? end : Math.min(end, vma.start);
+    if (at < from) words.fill(0, (at - start) * 2, (from - start) * 2);
+    if (vma === undefined || vma.start >= end) return;
+    at = Math.max(at, from);
+    const to = Math.min(end, vma.end);
+    readArea(k, vma, at, to, words, (at - start) * 2);
+    at = to;
+  }
+}
+
+function readArea(k: Kernel, vma: Vma, start: number, end: number, words: Uint32Array, out: number): void {
+  const { pageTables } = vma.mm;
+  const areaFlags = (vma.flags & VM_SOFTDIRTY) === 0 ? 0 : PM_HI_SOFT_DIRTY;
+  for (let vpn = start; vpn < end; ) {
+    const next = pageTables.skipToTable(vpn, end);
+    for (; vpn < next; vpn++, out += 2) {
+      words[out] = 0;
+      words[out + 1] = areaFlags;
+    }
+    if (vpn >= end) return;
+    const stop = Math.min(end, tableEnd(vpn));
+    const table = pageTables.find(vpn);
+    readTable(k, k.pageTables.chunkOf(table), entryOffset(table, vpn), stop - vpn, areaFlags, words, out);
+    k.work.pteReads += stop - vpn;
+    out += (stop - vpn) * 2;
+    vpn = stop;
+  }
+}
+
+/** The hot loop: `count` entries of one table. */
+function readTable(
+  k: Kernel,
+  chunk: Uint32Array,
+  i: number,
+  count: number,
+  areaFlags: number,
+  words: Uint32Array,
+  out: number,
+): void {
+  const pageFlags = k.frames.flags;
+  const { mapcount } = k.frames;
+  for (const stop = i + count * 2; i < stop; i += 2, out += 2) {
+    const lo = chunk[i];
+    const hi = chunk[i + 1];
+    if ((lo & PTE_PRESENT) !== 0) {
+      const pfn = (lo >>> 12) | (hi << 20);
+      // PTE bits 11 and 10 become bits 55 and 57.
+      let flags = PM_HI_PRESENT | areaFlags | ((lo & PTE_SOFT_DIRTY) << 12) | ((lo & PTE_UFFD_WP) << 15);
+      if (pfn !== ZERO_PFN) {
+        if ((pageFlags[pfn] & PG_ANON) === 0) flags |= PM_HI_FILE;
+        if (mapcount[pfn] === 1) flags |= PM_HI_MMAP_EXCLUSIVE;
+      }
+      words[out] = pfn;
+      words[out + 1] = flags | ((hi & PTE_PFN_HI_MASK) >>> 12);
+    } else if (isPteNone(lo, hi)) {
+      words[out] = 0;
+      words[out + 1] = areaFlags;
+    } else encodeSwapForm(k, lo, hi, areaFlags, words, out);
+  }
+}
+
+function encodeSwapForm(
+  k: Kernel,
+  lo: number,
+  hi: number,
+  areaFlags: number,
+  words: Uint32Array,
+  out: number,
+): void {
+  const offset = swapPteOffset(lo, hi);
+  let flags = PM_HI_SWAP | areaFlags;
+  if ((lo & PTE_SWP_SOFT_DIRTY) !== 0) flags |= PM_HI_SOFT_DIRTY;
+  if ((lo & PTE_SWP_UFFD_WP) !== 0) flags |= PM_HI_UFFD_WP;
+  if (k.markers !== undefined && isMarkerPte(k.markers, lo, hi)) {
+    const bits = markerBits(lo, hi);
+    if ((bits & k.markers.UFFD_WP) !== 0) flags |= PM_HI_UFFD_WP;
+    if ((bits & k.markers.GUARD) !== 0) flags |= PM_HI_GUARD_REGION;
+  }
+  // The frame field: type in bits 0-4, offset from bit 5.
+  words[out] = swapPteType(hi) | ((offset % 0x800_0000) << 5);
+  words[out + 1] = flags | Math.floor(offset / 0x800_0000);
+}

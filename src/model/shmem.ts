@@ -1,0 +1,344 @@
+/** The pages of shmem objects (`mm/shmem.c`): find or make one, move it to swap and back, remove it. */
+
+import { ERRNO, PAGE_SIZE } from "../abi/index.ts";
+import type { Kernel } from "./kernel.ts";
+import type { MemoryGroup } from "./memory-group.ts";
+import { allocPage, putPage } from "./page-alloc.ts";
+import {
+  PG_DIRTY,
+  PG_LOCKED,
+  PG_READAHEAD,
+  PG_REFERENCED,
+  PG_SWAPBACKED,
+  PG_SWAPCACHE,
+  PG_UPTODATE,
+  PG_WRITEBACK,
+} from "./page-frames.ts";
+import { cacheEntryOfSwap, type ShmemObject, swapOfCacheEntry } from "./shmem-object.ts";
+import { freeSwapAndCache, swapIn } from "./swap-in.ts";
+import { unmapMappingRange } from "./zap.ts";
+
+/** What {@link findPage} is to do about a hole (`enum sgp_type`). */
+export type ShmemGet =
+  /** Leave it: 0 is returned. */
+  | "read"
+  /** Fill it with a zero page; fails beyond the object's end. */
+  | "cache"
+  /** The same, for the caller to write to; may extend the object. */
+  | "write"
+  /** Allocate it without making it content (fallocate). */
+  | "fallocate";
+
+/** {@link findPage} must wait: somebody has the page locked, or it is being written out. */
+export const BLOCKED = -1000;
+
+/**
+ * `shmem_get_folio`: the object's page at `index`, locked and with a reference.
+ * 0 for a hole that is only read; else minus an errno (EINVAL beyond the end, ENOMEM), or {@link BLOCKED}.
+ * Counts a major fault in `k.majorFault` if the page had to be read from swap.
+ */
+export function findPage(
+  k: Kernel,
+  object: ShmemObject,
+  index: number,
+  get: ShmemGet,
+  group: MemoryGroup,
+): number {
+  const { frames } = k;
+  for (;;) {
+    if ((get === "read" || get === "cache") && index * PAGE_SIZE >= object.sizeBytes) return -ERRNO.EINVAL;
+    k.work.pageCacheLookups++;
+    const entry = object.get(index);
+    if (entry < 0) {
+      const pfn = swapInPage(k, object, index, swapOfCacheEntry(entry), group);
+      if (pfn === 0) continue;
+      if (pfn > 0 && get === "write") k.lru.markAccessed(pfn);
+      return pfn;
+    }
+    if (entry > 0) {
+      if ((frames.flags[entry] & PG_LOCKED) !== 0) return BLOCKED;
+      if ((frames.flags[entry] & PG_UPTODATE) === 0) {
+        // Fallocated, not written yet.
+        if (get === "read") return 0;
+        if (get !== "fallocate") {
+          frames.contents.zero(entry);
+          frames.flags[entry] |= PG_UPTODATE;
+        }
+      }
+      frames.flags[entry] |= PG_LOCKED;
+      frames.refcount[entry]++;
+      if (get === "write") k.lru.markAccessed(entry);
+      return entry;
+    }
+    if (get === "read") return 0;
+    const pfn = allocPage(k, group);
+    if (pfn === 0) return -ERRNO.ENOMEM;
+    frames.flags[pfn] = PG_LOCKED | PG_SWAPBACKED;
+    if (get === "write") frames.flags[pfn] |= PG_REFERENCED;
+    if (get !== "fallocate") {
+      frames.contents.zero(pfn);
+      frames.flags[pfn] |= PG_UPTODATE;
+    }
+    addToPageCache(k, object, index, pfn);
+    k.lru.add(pfn);
+    return pfn;
+  }
+}
+
+function addToPageCache(k: Kernel, object: ShmemObject, index: number, pfn: number): void {
+  const { frames } = k;
+  object.set(index, pfn);
+  frames.mapping[pfn] = object.id;
+  frames.setIndex(pfn, index);
+  frames.refcount[pfn]++;
+}
+
+/**
+ * `shmem_swapin_folio`: brings a page back from swap into the page cache, dirty, because its slot is given up.
+ * Locked and with a reference; 0 if the object changed meanwhile; minus ENOMEM, or {@link BLOCKED}.
+ */
+function swapInPage(
+  k: Kernel,
+  object: ShmemObject,
+  index: number,
+  swapEntry: number,
+  group: MemoryGroup,
+): number {
+  const { frames, swap } = k;
+  const cached = swap.lookUp(swapEntry);
+  if (cached > 0) {
+    if ((frames.flags[cached] & (PG_LOCKED | PG_WRITEBACK)) !== 0) return BLOCKED;
+    if ((frames.flags[cached] & PG_READAHEAD) !== 0) k.readahead.hit(k, cached);
+    frames.flags[cached] |= PG_LOCKED;
+    frames.refcount[cached]++;
+    swap.deleteFromSwapCache(cached);
+    return finishSwapIn(k, object, index, swapEntry, cached);
+  }
+  const pfn = swapIn(k, swapEntry, group);
+  if (pfn === 0) return -ERRNO.ENOMEM;
+  if (object.get(index) !== cacheEntryOfSwap(swapEntry)) {
+    // Reclaim for the new page, or another task, came between.
+    frames.flags[pfn] &= ~PG_LOCKED;
+    putPage(k, pfn);
+    return 0;
+  }
+  k.majorFault = true;
+  if ((frames.flags[pfn] & PG_SWAPCACHE) !== 0) swap.deleteFromSwapCache(pfn);
+  return finishSwapIn(k, object, index, swapEntry, pfn);
+}
+
+function finishSwapIn(
+  k: Kernel,
+  object: ShmemObject,
+  index: number,
+  swapEntry: number,
+  pfn: number,
+): number {
+  addToPageCache(k, object, index, pfn);
+  k.frames.flags[pfn] |= PG_DIRTY;
+  k.swap.release(swapEntry);
+  return pfn;
+}
+
+/** The first half of `shmem_writepage`: the page leaves the page cache for a slot in swap. False if there is none. */
+export function moveToSwapCache(k: Kernel, pfn: number): boolean {
+  const { frames } = k;
+  if ((frames.flags[pfn] & PG_UPTODATE) === 0) {
+    // Fallocated: swap has no way to say so, the page becomes content.
+    frames.contents.zero(pfn);
+    frames.flags[pfn] |= PG_UPTODATE;
+  }
+  const entry = k.swap.addToSwapCache(pfn);
+  if (entry === 0) return false;
+  k.swap.duplicate(entry);
+  k.object(frames.mapping[pfn]).set(frames.index(pfn), cacheEntryOfSwap(entry));
+  frames.mapping[pfn] = 0;
+  frames.refcount[pfn]--;
+  return true;
+}
+
+/** Takes a page out of the page cache; its place is a hole then. */
+export function removeFromPageCache(k: Kernel, pfn: number): void {
+  const { frames } = k;
+  k.object(frames.mapping[pfn]).set(frames.index(pfn), 0);
+  frames.mapping[pfn] = 0;
+  putPage(k, pfn);
+}
+
+/** Unlocks a page that {@link findPage} gave, and drops its reference. */
+export function releasePage(k: Kernel, pfn: number): void {
+  k.frames.flags[pfn] &= ~PG_LOCKED;
+  putPage(k, pfn);
+}
+
+/**
+ * `pread` through the descriptor, into `buffer` from byte `position` of the object: no page table is touched.
+ * Returns the number of bytes read (fewer at the end), or minus an errno.
+ */
+export function readObject(
+  k: Kernel,
+  object: ShmemObject,
+  buffer: Uint8Array,
+  position: number,
+  group: MemoryGroup,
+): number {
+  const length = Math.max(0, Math.min(buffer.length, object.sizeBytes - position));
+  for (let done = 0; done < length; ) {
+    const offset = (position + done) % PAGE_SIZE;
+    const part = Math.min(length - done, PAGE_SIZE - offset);
+    const pfn = findPage(k, object, Math.floor((position + done) / PAGE_SIZE), "read", group);
+    if (pfn < 0) return pfn;
+    if (pfn === 0 || !k.frames.contents.hasContents) buffer.fill(0, done, done + part);
+    else buffer.set(k.frames.contents.bytes(pfn).subarray(offset, offset + part), done);
+    if (pfn > 0) {
+      if (offset === 0) k.lru.markAccessed(pfn);
+      releasePage(k, pfn);
+    }
+    done += part;
+  }
+  return length;
+}
+
+/** `pwrite` through the descriptor. Returns the number of bytes written, or minus an errno if none was. */
+export function writeObject(
+  k: Kernel,
+  object: ShmemObject,
+  buffer: Uint8Array,
+  position: number,
+  group: MemoryGroup,
+): number {
+  for (let done = 0; done < buffer.length; ) {
+    const offset = (position + done) % PAGE_SIZE;
+    const part = Math.min(buffer.length - done, PAGE_SIZE - offset);
+    const pfn = findPage(k, object, Math.floor((position + done) / PAGE_SIZE), "write", group);
+    if (pfn < 0) return done > 0 ? done : pfn;
+    if (k.frames.contents.hasContents)
+      k.frames.contents.bytes(pfn).set(buffer.subarray(done, done + part), offset);
+    k.frames.flags[pfn] |= PG_DIRTY;
+    releasePage(k, pfn);
+    done += part;
+    object.sizeBytes = Math.max(object.sizeBytes, position + done);
+  }
+  return buffer.length;
+}
+
+/** `fallocate`: allocates pages that are neither content nor hole (they are zero, and "reserved"). */
+export function fallocateObject(
+  k: Kernel,
+  object: ShmemObject,
+  position: number,
+  lengthBytes: number,
+  group: MemoryGroup,
+): number {
+  const end = Math.ceil((position + lengthBytes) / PAGE_SIZE);
+  for (let index = Math.floor(position / PAGE_SIZE); index < end; index++) {
+    const pfn = findPage(k, object, index, "fallocate", group);
+    if (pfn < 0) return pfn;
+    k.frames.flags[pfn] |= PG_DIRTY;
+    releasePage(k, pfn);
+  }
+  object.sizeBytes = Math.max(object.sizeBytes, position + lengthBytes);
+  return 0;
+}
+
+/** `shmem_undo_range`: removes pages `first` to `end` of the object from memory and swap. They must be unmapped. */
+function removePages(k: Kernel, object: ShmemObject, first: number, end: number): number {
+  const { frames } = k;
+  for (let index = object.nextEntry(first, end); index < end; index = object.nextEntry(index + 1, end)) {
+    const entry = object.get(index);
+    if (entry < 0) {
+      object.set(index, 0);
+      freeSwapAndCache(k, swapOfCacheEntry(entry));
+      continue;
+    }
+    if ((frames.flags[entry] & PG_LOCKED) !== 0) return BLOCKED;
+    frames.flags[entry] &= ~PG_DIRTY;
+    removeFromPageCache(k, entry);
+  }
+  return 0;
+}
+
+/** Zeroes part of a page that stays. */
+function zeroPart(k: Kernel, object: ShmemObject, from: number, to: number): number {
+  const index = Math.floor(from / PAGE_SIZE);
+  if (to <= from || object.get(index) === 0) return 0;
+  const pfn = findPage(k, object, index, "write", k.groups.root);
+  if (pfn < 0) return pfn;
+  if (k.frames.contents.hasContents)
+    k.frames.contents.bytes(pfn).fill(0, from - index * PAGE_SIZE, to - index * PAGE_SIZE);
+  k.frames.flags[pfn] |= PG_DIRTY;
+  releasePage(k, pfn);
+  return 0;
+}
+
+/** `fallocate(FALLOC_FL_PUNCH_HOLE)`: whole pages become holes, in all processes; parts of pages become zero. */
+export function punchHole(k: Kernel, object: ShmemObject, position: number, lengthBytes: number): number {
+  const first = Math.ceil(position / PAGE_SIZE);
+  const end = Math.floor((position + lengthBytes) / PAGE_SIZE);
+  if (end > first) unmapMappingRange(k, object, first, end, "shared");
+  const error = end > first ? removePages(k, object, first, end) : 0;
+  if (error !== 0) return error;
+  const last = position + lengthBytes;
+  if (first > end) return zeroPart(k, object, position, last);
+  return zeroPart(k, object, position, first * PAGE_SIZE) || zeroPart(k, object, end * PAGE_SIZE, last);
+}
+
+/** `ftruncate`: pages beyond the new end are removed, private copies of them included. */
+export function truncateObject(k: Kernel, object: ShmemObject, sizeBytes: number): number {
+  const was = object.sizeBytes;
+  object.sizeBytes = sizeBytes;
+  if (sizeBytes >= was) return 0;
+  const first = Math.ceil(sizeBytes / PAGE_SIZE);
+  const end = Number.MAX_SAFE_INTEGER;
+  unmapMappingRange(k, object, first, end, "private copies too");
+  const error = removePages(k, object, first, end);
+  if (error !== 0) return error;
+  object.dropLeavesFrom(first);
+  return sizeBytes % PAGE_SIZE === 0 ? 0 : zeroPart(k, object, sizeBytes, first * PAGE_SIZE);
+}
+
+/** Frees an object that neither a descriptor nor an area holds any more. */
+export function dropIfUnused(k: Kernel, object: ShmemObject): void {
+  if (!object.isUnused) return;
+  removePages(k, object, 0, Number.MAX_SAFE_INTEGER);
+  k.forgetObject(object);
+}
+
+/** `shmem_unuse`: brings every page of the area's that the object has there back into the page cache. */
+export function unuseObject(k: Kernel, object: ShmemObject, isOfArea: (swapEntry: number) => boolean): number {
+  const end = Number.MAX_SAFE_INTEGER;
+  for (let index = object.nextEntry(0, end); index < end; index = object.nextEntry(index + 1, end)) {
+    const entry = object.get(index);
+    if (entry >= 0 || !isOfArea(swapOfCacheEntry(entry))) continue;
+    // Beyond the object's end nothing is left in swap: truncation removed it. So "cache" finds it.
+    const pfn = findPage(k, object, index, "cache", k.groups.root);
+    if (pfn < 0) return pfn;
+    if (pfn > 0) releasePage(k, pfn);
+  }
+  return 0;
+}
+
+/** Whether the object's page is in memory, in the page cache or the swap cache, with contents (`find_get_incore_page`). */
+export function isInCore(k: Kernel, object: ShmemObject, index: number): boolean {
+  k.work.pageCacheLookups++;
+  const entry = object.get(index);
+  if (entry < 0) return k.swap.lookUp(swapOfCacheEntry(entry)) > 0;
+  return entry > 0 && (k.frames.flags[entry] & PG_UPTODATE) !== 0;
+}
+
+/** How an object's page is kept, in the four-way terms of the project's page states. */
+export type ShmemPageState = "cached" | "swap-cached" | "swapped" | "reserved" | "hole";
+
+export function pageState(k: Kernel, object: ShmemObject, index: number): ShmemPageState {
+  const entry = object.get(index);
+  if (entry === 0) return "hole";
+  if (entry < 0) return k.swap.lookUp(swapOfCacheEntry(entry)) > 0 ? "swap-cached" : "swapped";
+  return (k.frames.flags[entry] & PG_UPTODATE) !== 0 ? "cached" : "reserved";
+}
+
+/** The frame that holds the object's page, in the page cache or the swap cache; -1 if none. */
+export function frameOf(k: Kernel, object: ShmemObject, index: number): number {
+  const entry = object.get(index);
+  const pfn = entry < 0 ? k.swap.lookUp(swapOfCacheEntry(entry)) : entry;
+  return pfn > 0 ? pfn : -1;
+}
