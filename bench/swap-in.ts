@@ -152,7 +152,7 @@ function compareSeries(series: readonly Series[], withKernel: boolean): void {
 /** What PTE_MARKER_PAGEOUT costs: by the clock, and by the work done. */
 async function overhead(): Promise<void> {
   const models = { on: filledModel("memory", true), off: filledModel("memory", false) };
-  const out = (model: ModelShmem): boolean => model.kernel.swapFreeSlots() < sizePages;
+  const out = (model: ModelShmem): boolean => model.freeSlots() < sizePages;
   const contenders: Contender[] = (["on", "off"] as const).flatMap((state) => {
     const model = models[state];
     return [

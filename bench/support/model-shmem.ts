@@ -6,9 +6,12 @@ import { Kernel, MemorySwapDevice, type SwapDevice } from "../../src/model/index
 import { FileSwapDevice } from "../../src/model/swap-device/file.ts";
 import { type ContentKind, checkPages, fillPages, PAGE_BYTES } from "./page-content.ts";
 
-/** Frames and slots beside those of the mapping: page tables are not frames, but watermarks keep some free. */
+/** Frames beside those of the mapping, so that watermarks are never reached. */
 const SPARE_FRAMES = 4096;
-const SPARE_SLOTS = 64;
+/** Usable slots beside those that the mapping needs. */
+const SPARE_SLOTS = 63;
+/** The swap header takes one more. */
+const HEADER_SLOTS = 1;
 const CHUNK_PAGES = 256;
 const TMPFS_MAGIC = 0x01021994;
 
@@ -33,7 +36,7 @@ export class ModelShmem {
   constructor(options: ModelOptions) {
     this.sizePages = options.sizePages;
     this.lengthBytes = options.sizePages * PAGE_BYTES;
-    const slots = options.sizePages + SPARE_SLOTS;
+    const slots = options.sizePages + SPARE_SLOTS + HEADER_SLOTS;
     let device: SwapDevice;
     if (options.swap === "file") {
       const directory = mkdtempSync(join(tmpdir(), "ptemark-bench-"));
@@ -80,6 +83,10 @@ export class ModelShmem {
 
   touchAll(): void {
     this.process.touchRead(this.address, this.lengthBytes);
+  }
+
+  freeSlots(): number {
+    return this.kernel.swap.freeSlots;
   }
 
   /** Throws unless every page has gone to swap. */

@@ -161,7 +161,11 @@ export class Fault {
         this.stage = "get-page";
       }
     } else if (this.isWrite && (this.#origLo & PTE_RW) === 0) this.stage = "write-protect";
-    else this.#end("retry");
+    else {
+      // Somebody resolved it already, as a userfaultfd handler does.
+      this.#setPte(k, this.#origLo | PTE_ACCESSED | (this.isWrite ? PTE_DIRTY | k.softDirtyBit : 0), this.#origHi);
+      this.#end("ok");
+    }
   }
 
   /** Nothing is mapped: `do_anonymous_page` or `do_fault`. */

@@ -219,7 +219,7 @@ function populate(k: Kernel, vma: Vma, start: number, end: number, isWrite: bool
     while (pfn < 0) {
       const result = handleFault(k, vma.mm, vpn, isWrite);
       if (result === "ENOMEM") return -ERRNO.ENOMEM;
-      if (result !== "ok") return -ERRNO.EFAULT;
+      if (result === "SIGSEGV" || result === "SIGBUS") return -ERRNO.EFAULT;
       pfn = mappedPage(k, vma.mm, vpn, isWrite);
     }
     if (pfn === ZERO_PFN) continue;

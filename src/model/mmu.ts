@@ -1,7 +1,6 @@
 /** What the processor does on a load or store, and what it asks of the kernel when it can't (x86-64). */
 
 import { PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_RW } from "../abi/index.ts";
-import type { FaultResult } from "./fault.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Mm } from "./mm.ts";
 import { entryOffset } from "./page-table.ts";
@@ -28,7 +27,8 @@ export function access(k: Kernel, mm: Mm, vpn: number, isWrite: boolean): number
         return (lo >>> 12) | (chunk[i + 1] << 20);
       }
     }
-    const result = handleFault(k, mm, vpn, isWrite);
+    let result = handleFault(k, mm, vpn, isWrite);
+    while (result === "handled") result = handleFault(k, mm, vpn, isWrite);
     if (result !== "ok") {
       accessError = result;
       return -1;
@@ -36,15 +36,17 @@ export function access(k: Kernel, mm: Mm, vpn: number, isWrite: boolean): number
   }
 }
 
-/** Runs a fault to its end; "ok" means that the access is to be tried again. */
-export function handleFault(k: Kernel, mm: Mm, vpn: number, isWrite: boolean): "ok" | AccessError {
+/**
+ * Runs a fault to its end. "ok": the access is to be tried again. "handled": a userfaultfd handler ran, and the
+ * processor's fault is handled once more before that (VM_FAULT_RETRY).
+ */
+export function handleFault(k: Kernel, mm: Mm, vpn: number, isWrite: boolean): "ok" | "handled" | AccessError {
   const { fault } = k;
   k.vmstat.pgfault++;
   fault.begin(mm, vpn, isWrite);
-  const result: FaultResult = fault.run(k);
-  if (result === "userfault") {
-    fault.vma.userfaultfd?.handler(vpn);
-    return "ok";
-  }
-  return result === "retry" ? "ok" : result;
+  const result = fault.run(k);
+  if (result === "retry") return "ok";
+  if (result !== "userfault") return result;
+  fault.vma.userfaultfd?.handler(vpn);
+  return "handled";
 }

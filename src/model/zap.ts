@@ -1,6 +1,6 @@
 /** Taking pages out of page tables (`zap_pte_range`, `unmap_mapping_range`, `mm/memory.c`). */
 
-import { isMarkerPte, isPteNone, markerBits, PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_UFFD_WP } from "../abi/index.ts";
+import { isMarkerPte, isPteNone, markerBits, PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_SWP_UFFD_WP, PTE_UFFD_WP } from "../abi/index.ts";
 import { pteSwapEntry } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
 import { PG_ANON, PG_DIRTY, ZERO_PFN } from "./page-frames.ts";
@@ -48,16 +48,7 @@ function zapPresent(k: Kernel, vma: Vma, chunk: Uint32Array, i: number, scope: Z
   const pfn = (lo >>> 12) | (chunk[i + 1] << 20);
   if (scope === "shared" && pfn !== ZERO_PFN && (frames.flags[pfn] & PG_ANON) !== 0) return;
   clear(k, chunk, i);
-  if (
-    (lo & PTE_UFFD_WP) !== 0 &&
-    scope !== "markers too" &&
-    vma.object !== null &&
-    (vma.flags & VM_UFFD_WP) !== 0 &&
-    k.uffdWpMarkerHi !== 0
-  ) {
-    chunk[i] = k.uffdWpMarkerLo;
-    chunk[i + 1] = k.uffdWpMarkerHi;
-  }
+  if ((lo & PTE_UFFD_WP) !== 0) leaveUffdWpMarker(k, vma, chunk, i, scope);
   if (pfn === ZERO_PFN) return;
   if ((frames.flags[pfn] & PG_ANON) === 0) {
     if ((lo & PTE_DIRTY) !== 0) frames.flags[pfn] |= PG_DIRTY;
@@ -77,7 +68,15 @@ function zapSwapForm(k: Kernel, vma: Vma, chunk: Uint32Array, i: number, scope: 
   // A swap entry is a private page's.
   if (scope === "shared") return;
   clear(k, chunk, i);
+  if ((lo & PTE_SWP_UFFD_WP) !== 0) leaveUffdWpMarker(k, vma, chunk, i, scope);
   freeSwapAndCache(k, pteSwapEntry(lo, hi));
+}
+
+/** `zap_install_uffd_wp_if_needed`: what was write-protected in a mapping of an object stays so. */
+function leaveUffdWpMarker(k: Kernel, vma: Vma, chunk: Uint32Array, i: number, scope: ZapScope): void {
+  if (scope === "markers too" || vma.object === null || (vma.flags & VM_UFFD_WP) === 0) return;
+  chunk[i] = k.uffdWpMarkerLo;
+  chunk[i + 1] = k.uffdWpMarkerHi;
 }
 
 /** Markers that only go with their mapping: uffd-wp on an object, guard regions. */
