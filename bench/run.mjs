@@ -1,5 +1,5 @@
 // Runs one bench, or all: `npm run bench -- NAME [--quick] [--json] [--check] [--rounds N] [--seed N]`.
-// Bundled on the fly (esbuild), so that a bench may import the sources as they stand; koffi stays outside.
+// Bundled on the fly (esbuild), so that a bench may import the sources as they stand; packages stay outside.
 // @ts-check
 import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
@@ -48,7 +48,7 @@ await build({
   platform: "node",
   format: "esm",
   target: "node20",
-  external: ["koffi"],
+  packages: "external",
   logLevel: "warning",
 });
 

@@ -92,7 +92,7 @@ export class ModelShmem {
   /** Throws unless every page has gone to swap. */
   pageOutAll(): void {
     this.process.madvise(this.address, this.lengthBytes, "PAGEOUT");
-    const left = this.kernel.swapFreeSlots();
+    const left = this.freeSlots();
     if (left !== SPARE_SLOTS)
       throw new Error(`model: ${left - SPARE_SLOTS} pages stay in memory after MADV_PAGEOUT`);
   }

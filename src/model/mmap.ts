@@ -8,6 +8,9 @@ import type { ShmemObject } from "./shmem-object.ts";
 import { setPageProt, VM_SOFTDIRTY, Vma } from "./vma.ts";
 import { zapRange } from "./zap.ts";
 
+/** All that 4-level page tables can map. */
+const USER_PAGES = 2 ** 36;
+
 export interface MapRequest {
   /** Where; undefined for anywhere. */
   readonly start: number | undefined;
@@ -48,12 +51,22 @@ export function munmap(k: Kernel, mm: Mm, start: number, end: number): number {
   const gone: Vma[] = [];
   for (let i = first; i < mm.vmas.length && mm.vmas[i].start < end; i++) gone.push(mm.vmas[i]);
   if (gone.length === 0) return 0;
-  for (const vma of gone) zapRange(k, vma, vma.start, vma.end, "markers too");
-  for (const vma of gone) mm.remove(vma);
-  // Tables that no neighbour needs any more.
+  removeAreas(k, mm, gone);
+  // The tables that no neighbour needs any more.
   const below = mm.vmas[first - 1]?.end ?? 0;
-  const above = mm.vmas[first]?.start ?? Number.MAX_SAFE_INTEGER;
-  mm.pageTables.freeTables(below, Math.min(above, 2 ** 36));
-  for (const { object } of gone) if (object !== null) dropIfUnused(k, object);
+  const above = mm.vmas[first]?.start ?? USER_PAGES;
+  mm.pageTables.freeTables(below, above);
   return 0;
+}
+
+function removeAreas(k: Kernel, mm: Mm, areas: readonly Vma[]): void {
+  for (const vma of areas) zapRange(k, vma, vma.start, vma.end, "markers too");
+  for (const vma of areas) mm.remove(vma);
+  for (const { object } of areas) if (object !== null) dropIfUnused(k, object);
+}
+
+/** `exit_mmap`: everything goes, the page tables too. */
+export function unmapAll(k: Kernel, mm: Mm): void {
+  removeAreas(k, mm, [...mm.vmas].reverse());
+  mm.pageTables.destroy();
 }

@@ -2,7 +2,10 @@
 
 import { PAGE_SIZE } from "../abi/index.ts";
 
-const CHUNK_PAGES_SHIFT = 14;
+/** A chunk is 1/256 of the store, but from 256 KiB to 64 MiB. */
+const CHUNKS_SHIFT = 8;
+const CHUNK_PAGES_SHIFT_MIN = 6;
+const CHUNK_PAGES_SHIFT_MAX = 14;
 
 /** Real bytes for each page, or none at all (`NoPageStore`): the model's state is the same either way. */
 export interface PageStore {
@@ -25,10 +28,9 @@ export class ChunkedPageStore implements PageStore {
   readonly #shift: number;
   readonly #mask: number;
 
-  /** A store of `sizePages`; small ones are one chunk of just that size. */
   constructor(sizePages: number) {
-    const needed = Math.max(1, Math.ceil(Math.log2(sizePages)));
-    this.#shift = Math.min(CHUNK_PAGES_SHIFT, needed);
+    const wanted = Math.ceil(Math.log2(sizePages)) - CHUNKS_SHIFT;
+    this.#shift = Math.max(CHUNK_PAGES_SHIFT_MIN, Math.min(CHUNK_PAGES_SHIFT_MAX, wanted));
     this.#mask = (1 << this.#shift) - 1;
   }
 

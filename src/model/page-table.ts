@@ -12,7 +12,7 @@ import type { Work } from "./vmstat.ts";
 export const PTRS_PER_TABLE = 512;
 
 const WORDS_PER_TABLE = PTRS_PER_TABLE * 2;
-const TABLES_PER_CHUNK_SHIFT = 6;
+const TABLES_PER_CHUNK_SHIFT = 4;
 const TABLES_PER_CHUNK = 1 << TABLES_PER_CHUNK_SHIFT;
 const TABLE_FLAGS = PTE_PRESENT | PTE_RW | PTE_USER | PTE_ACCESSED | PTE_DIRTY;
 

@@ -21,7 +21,7 @@ import type { Memfd } from "./memfd.ts";
 import type { MemoryGroup } from "./memory-group.ts";
 import { mincore } from "./mincore.ts";
 import { Mm } from "./mm.ts";
-import { mmap, munmap } from "./mmap.ts";
+import { mmap, munmap, unmapAll } from "./mmap.ts";
 import { access, accessError } from "./mmu.ts";
 import { mprotect } from "./mprotect.ts";
 import { mremap } from "./mremap.ts";
@@ -209,10 +209,7 @@ export class Process {
 
   /** Ends the process; what only it used is freed. */
   exit(): void {
-    const { vmas } = this.mm;
-    const last = vmas.at(-1);
-    if (last !== undefined) munmap(this.#kernel, this.mm, 0, last.end);
-    this.mm.pageTables.destroy();
+    unmapAll(this.#kernel, this.mm);
     this.#kernel.removeProcess(this);
     this.#hasExited = true;
   }
@@ -286,9 +283,10 @@ export class Process {
     return fault;
   }
 
-  /** Whether an area covers the address. */
-  isMapped(address: number): boolean {
-    return this.mm.find(Math.floor(address / PAGE_SIZE)) !== undefined;
+  /** Where the area that covers the address ends; the address itself if none does. */
+  mappedEnd(address: number): number {
+    const vma = this.mm.find(Math.floor(address / PAGE_SIZE));
+    return vma === undefined ? address : vma.end * PAGE_SIZE;
   }
 
   /** The frame that the page table has for an address, mapped or through the swap cache; -1 if none. Changes nothing. */

@@ -1,6 +1,6 @@
 /** Op programs on the model. */
 
-import { PAGE_SIZE } from "../abi/index.ts";
+import { decodePagemapEntry, PAGE_SIZE, PM_HI_SWAP, pagemapFlags } from "../abi/index.ts";
 import {
   Errno,
   FaultSignal,
@@ -53,7 +53,7 @@ const OK: OpResult = { errno: "", values: [] };
 
 /** Bits 55-63 of a pagemap entry, in hex. */
 const FLAGS_HEX: readonly string[] = Array.from({ length: 512 }, (_, flags) => flags.toString(16));
-const PM_SWAP = 0x80;
+const FLAG_SWAP = PM_HI_SWAP >>> 23;
 
 /** A model with a memory group for all processes and one synchronous swap area, as the recorder has. */
 export function createModelMachine(options: ModelMachineOptions): Machine {
@@ -281,35 +281,41 @@ class ModelMachine implements Machine {
     const words = this.#words;
     process.pagemap.pread(new Uint8Array(words.buffer, 0, pages * 8), (address / PAGE_SIZE) * 8);
     const entries: string[] = [];
+    let mappedEnd = 0;
     for (let page = 0; page < pages; page++) {
-      if (!process.isMapped(address + page * PAGE_SIZE)) {
-        entries.push("-");
-        continue;
-      }
-      const hi = words[page * 2 + 1];
-      const flags = hi >>> 23;
-      const text = FLAGS_HEX[flags];
-      const type = words[page * 2] & 31;
-      if ((flags & PM_SWAP) === 0 || type < this.#kernel.swap.areasMax) entries.push(text);
-      else entries.push(`${text}:${type}.${(hi & 0x7f_ffff) * 0x800_0000 + (words[page * 2] >>> 5)}`);
+      const at = address + page * PAGE_SIZE;
+      if (at >= mappedEnd) mappedEnd = process.mappedEnd(at);
+      entries.push(at < mappedEnd ? this.#entryText(words[page * 2], words[page * 2 + 1]) : "-");
     }
     return entries;
   }
 
+  #entryText(lo: number, hi: number): string {
+    const flags = pagemapFlags(hi);
+    const type = lo & 31;
+    if ((flags & FLAG_SWAP) === 0 || type < this.#kernel.swap.areasMax) return FLAGS_HEX[flags];
+    const { swapOffset } = decodePagemapEntry(lo, hi);
+    return `${FLAGS_HEX[flags]}:${type}.${swapOffset}`;
+  }
+
   #digits(process: Process, { address, pages }: Mapping): string {
     let digits = "";
-    for (let page = 0; page < pages; page++) {
-      const at = address + page * PAGE_SIZE;
-      digits += process.isMapped(at) ? process.mincore(at, PAGE_SIZE)[0] : "-";
+    const end = address + pages * PAGE_SIZE;
+    for (let at = address; at < end; ) {
+      const mappedEnd = Math.min(end, process.mappedEnd(at));
+      if (mappedEnd <= at) {
+        digits += "-";
+        at += PAGE_SIZE;
+        continue;
+      }
+      for (const isResident of process.mincore(at, mappedEnd - at)) digits += isResident;
+      at = mappedEnd;
     }
     return digits;
   }
 
   close(): void {
-    for (const { process } of this.#processes.values()) process.exit();
-    for (const object of this.#objects.values()) object.close();
-    this.#processes.clear();
-    this.#objects.clear();
+    // Nothing outside: the kernel goes with the machine.
   }
 }
 
