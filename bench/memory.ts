@@ -137,8 +137,10 @@ function main(): void {
     [
       "",
       "pages touched",
-      "B/page, kernel's account",
-      "B/page, measured",
+      "frames",
+      "page tables",
+      "page cache",
+      "all, measured",
       "contents",
       "highest RSS",
       "seconds",

@@ -120,6 +120,13 @@ describe("run", () => {
     });
   });
 
+  test("has memory for large programs, and so has conform", () => {
+    const large = PROGRAM.replaceAll(" 2", " 4096");
+    const { stdout } = ptemark(["run", "--json", "-"], { input: large });
+    expect(JSON.parse(stdout).steps[2]).toMatchObject({ errno: "", objs: { o0: "R".repeat(4096) } });
+    expect(ptemark(["conform", "--json", "-"], { input: stdout }).status).toBe(0);
+  });
+
   test("colours its output only where colour is wanted", () => {
     const plain = ptemark(["run", file("a.ops", PROGRAM)]);
     expect(plain.stdout).not.toContain("\u001b[");

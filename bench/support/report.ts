@@ -1,5 +1,5 @@
 /** How a bench is asked (options) and how it answers (one report, as text or as JSON). */
-import { cpus, release, totalmem } from "node:os";
+import { cpus, loadavg, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { hashText, mixHash } from "./random.ts";
 import { type Ratio, type Series, summarise } from "./stats.ts";
@@ -38,6 +38,9 @@ export interface Target {
   readonly met: boolean;
 }
 
+/** A load average from which other work must have disturbed the bench. */
+const BUSY_LOAD = 0.7;
+
 type Row = readonly string[];
 
 interface Section {
@@ -58,6 +61,9 @@ export class Report {
   constructor(bench: string, options: BenchOptions) {
     this.#bench = bench;
     this.#options = options;
+    const [load] = loadavg();
+    if (load > BUSY_LOAD)
+      this.note(`the machine was busy at the start (load ${load.toFixed(2)}): times are too long`);
   }
 
   /** Progress, on stderr, so that stdout has the report alone. */

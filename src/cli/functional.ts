@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import pc from "picocolors";
 import { type FunctionalResult, formatFunctionalRow, runFunctionalTest } from "../lab/functional.ts";
 import { profileNamed } from "../model/index.ts";
-import { createModelMachine } from "../script/model-machine.ts";
+import { createModelMachine } from "../script/index.ts";
 import { EXIT } from "./errors.ts";
 
 /** The profile with the RFC's mechanism, whose result decides, and the same kernel without. */

@@ -1,29 +1,48 @@
 import { ConfigError, makeConfig, profileForTrace } from "../model/index.ts";
-import type { Machine, Place, TraceHeader } from "../script/index.ts";
-import { createModelMachine } from "../script/model-machine.ts";
+import type { Machine, Observation, Place, Trace, TraceHeader } from "../script/index.ts";
+import { createModelMachine } from "../script/index.ts";
 import { InputError } from "./errors.ts";
+
+/** Memory, and swap, for a program whose needs are not known: 1 GiB. */
+const RUN_PAGES = 2 ** 18;
+/** The least memory for a trace. A smaller machine is made faster, and there is one for each trace. */
+const TRACE_PAGES_MIN = 2 ** 10;
 
 /** Switches of the machine that a trace ran on which are no part of the kernel: they hold for any profile. */
 const SETTINGS = ["fault_around_bytes", "page_cluster"];
 
+/** A model of a kernel, with memory for any program. */
+export function machineForProgram(profile: string): Machine {
+  return createModelMachine({ profile, memoryPages: RUN_PAGES, swapPages: RUN_PAGES });
+}
+
 /** A model of the kernel that a trace was recorded on; with a profile, of that kernel instead. */
 export function machineForTrace(
-  { id, kernel, config }: TraceHeader,
+  trace: Trace,
   { profile, place }: { readonly profile: string | undefined; readonly place: Place },
 ): Machine {
+  const pages = Math.max(TRACE_PAGES_MIN, ...trace.steps.map(pagesShown));
+  const memory = { memoryPages: pages, swapPages: pages };
   if (profile !== undefined) {
-    const settings = SETTINGS.filter((name) => config[name] !== undefined).map((name) => [
-      name,
-      config[name],
-    ]);
-    return createModelMachine({ profile, config: Object.fromEntries(settings) });
+    const settings = Object.entries(trace.config).filter(([name]) => SETTINGS.includes(name));
+    return createModelMachine({ profile, config: Object.fromEntries(settings), ...memory });
   }
   try {
-    return createModelMachine(profileForTrace(kernel, config));
+    return createModelMachine({ ...profileForTrace(trace.kernel, trace.config), ...memory });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    throw new InputError(`${place.file}:${place.line}: trace ${id}: ${error.message}`);
+    throw new InputError(`${place.file}:${place.line}: trace ${trace.id}: ${error.message}`);
   }
+}
+
+/** At least as many pages as there are at that moment: one for each page of an object or a mapping. */
+function pagesShown({ objs, mincore }: Observation): number {
+  let pages = 0;
+  for (const obj in objs) pages += objs[obj].length;
+  for (const proc in mincore) {
+    for (const mapping in mincore[proc]) pages += mincore[proc][mapping].length;
+  }
+  return pages;
 }
 
 /** What a trace that the model makes says of the kernel: enough to be replayed as the same profile. */

@@ -17,8 +17,7 @@ import {
   TABLE_LEGEND,
   type TableLine,
 } from "../script/index.ts";
-import { createModelMachine } from "../script/model-machine.ts";
-import { traceHeaderOf } from "./machines.ts";
+import { machineForProgram, traceHeaderOf } from "./machines.ts";
 import { unreadable } from "./trace-files.ts";
 
 interface RunOptions {
@@ -54,7 +53,7 @@ Examples:
 async function run(file: string, { profile, json }: RunOptions): Promise<void> {
   const config = makeConfig(profile);
   const program = parseProgram(await readProgram(file), { file: file === "-" ? "stdin" : file });
-  const machine = createModelMachine({ profile });
+  const machine = machineForProgram(profile);
   try {
     if (json) printTrace(program, machine, profile);
     else printTable(program, machine, config);

@@ -63,7 +63,7 @@ export class TraceFiles {
     if (file === "-") return process.stdin;
     this.#open = createReadStream(file);
     if (!file.endsWith(".gz")) return this.#open;
-    return pipeline(this.#open, createGunzip(), () => {}); // an error also ends the iteration
+    return pipeline(this.#open, createGunzip({ chunkSize: 2 ** 18 }), () => {}); // an error also ends the iteration
   }
 }
 

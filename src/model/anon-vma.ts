@@ -84,6 +84,15 @@ export class AnonVmas {
     if (to.anonVma !== null) to.anonVma.activeVmas++;
   }
 
+  /** `to` has grown over `from`, and must be found under all that `from` was. */
+  adopt(to: Vma, from: Vma): void {
+    for (const { anonVma } of from.anonLinks)
+      if (!to.anonLinks.some((link) => link.anonVma === anonVma)) this.#link(to, anonVma);
+    if (to.anonVma !== null || from.anonVma === null) return;
+    to.anonVma = from.anonVma;
+    to.anonVma.activeVmas++;
+  }
+
   /** `anon_vma_fork`: links the child's area, and gives it an anon_vma of its own (or one that nobody uses any more). */
   fork(child: Vma, parent: Vma): void {
     if (parent.anonVma === null) return;

@@ -39,7 +39,7 @@ import {
 import { entryOffset } from "./page-table.ts";
 import { addAnonRmap, addNewAnonRmap, moveAnonRmap, removeRmap } from "./rmap.ts";
 import { BLOCKED, findPage, releasePage } from "./shmem.ts";
-import { swapIn } from "./swap-in.ts";
+import { freeSwapCache, swapIn } from "./swap-in.ts";
 import { VM_ACCESS_FLAGS, VM_SHARED, VM_UFFD_WP, VM_WRITE, type Vma } from "./vma.ts";
 
 export type FaultStage =
@@ -477,7 +477,10 @@ export class Fault {
       this.#setPage(k, this.#copyPfn, vma.protLo | writable | PTE_DIRTY | k.softDirtyBit);
       if (this.#pfn !== ZERO_PFN) removeRmap(k, this.#pfn);
     }
-    if (this.#pfn !== ZERO_PFN) putPage(k, this.#pfn);
+    if (this.#pfn !== ZERO_PFN) {
+      if (isSame) freeSwapCache(k, this.#pfn);
+      putPage(k, this.#pfn);
+    }
     this.#end(isSame ? "ok" : "retry");
   }
 }

@@ -3,10 +3,10 @@
 import {
   isMarkerPte,
   isPteNone,
+  isPtePresent,
   markerBits,
   PTE_ACCESSED,
   PTE_DIRTY,
-  PTE_PRESENT,
   PTE_RW,
   PTE_SWP_EXCLUSIVE,
   PTE_SWP_UFFD_WP,
@@ -54,7 +54,7 @@ function copyRange(k: Kernel, to: Vma, from: Vma): void {
     let i = entryOffset(table, vpn);
     for (let j = entryOffset(childTable, vpn); vpn < stop; vpn++, i += 2, j += 2) {
       if (isPteNone(chunk[i], chunk[i + 1])) continue;
-      if ((chunk[i] & PTE_PRESENT) !== 0) copyPresent(k, to, chunk, i, childChunk, j);
+      if (isPtePresent(chunk[i])) copyPresent(k, to, chunk, i, childChunk, j);
       else copySwapForm(k, to, chunk, i, childChunk, j);
     }
     vpn = parentTables.skipToTable(vpn, from.end);

@@ -19,11 +19,12 @@ import { Memfd } from "./memfd.ts";
 import { GROUPS_MAX, type MemoryGroup, MemoryGroups } from "./memory-group.ts";
 import type { Mm } from "./mm.ts";
 import { type Watermarks, watermarksFor } from "./page-alloc.ts";
-import { BYTES_PER_FRAME, PageFrames } from "./page-frames.ts";
+import { BYTES_PER_FRAME, PageFrames, PG_ANON } from "./page-frames.ts";
 import { ChunkedPageStore, NoPageStore } from "./page-store.ts";
+import { PageOut } from "./page-out.ts";
 import { PageTablePool } from "./page-table.ts";
 import { Process } from "./process.ts";
-import { reclaim, reclaimAll, reclaimPages } from "./reclaim.ts";
+import { isolate, reclaim, reclaimAll, reclaimPages } from "./reclaim.ts";
 import { ShmemObject } from "./shmem-object.ts";
 import { Swap, type SwapArea } from "./swap.ts";
 import type { SwapDevice } from "./swap-device/device.ts";
@@ -218,9 +219,25 @@ export class Kernel {
     return reclaimPages(this, frames);
   }
 
-  /** Checks everything that must always be true; throws an Error that says what isn't. Costs a walk over all state. */
-  checkInvariants(): void {
-    checkInvariants(this);
+  /** A page-out of a frame, begun: for a scheduler that steps it. Undefined if the frame is on no list. */
+  startPageOut(frame: number): PageOut | undefined {
+    if (!isolate(this, frame)) return undefined;
+    const pageOut = new PageOut();
+    pageOut.begin(frame, true);
+    return pageOut;
+  }
+
+  /**
+   * Checks everything that must always be true; throws an Error that says what isn't. Costs a walk over all state.
+   * `tasksInFlight`: faults or page-outs are half done.
+   */
+  checkInvariants(options: { readonly tasksInFlight?: boolean } = {}): void {
+    checkInvariants(this, options.tasksInFlight);
+  }
+
+  /** Whether a frame holds a private page, not an object's. False for no frame and for the zero page. */
+  isAnonymous(frame: number): boolean {
+    return frame > 0 && (this.frames.flags[frame] & PG_ANON) !== 0;
   }
 
   memoryUse(): MemoryUse {

@@ -133,7 +133,7 @@ function forOwnPages(k: Kernel, vma: Vma, start: number, end: number, each: (pfn
     const stop = Math.min(end, tableEnd(vpn));
     k.work.pteReads += stop - vpn;
     for (let i = entryOffset(table, vpn); vpn < stop; vpn++, i += 2) {
-      if ((chunk[i] & PTE_PRESENT) === 0) continue;
+      if (!isPtePresent(chunk[i])) continue;
       const pfn = (chunk[i] >>> 12) | (chunk[i + 1] << 20);
       if (pfn === ZERO_PFN || frames.mapcount[pfn] !== 1 || (frames.flags[pfn] & PG_LRU) === 0) continue;
       if ((chunk[i] & PTE_ACCESSED) !== 0) {
@@ -176,7 +176,7 @@ function free(k: Kernel, vma: Vma, start: number, end: number): number {
     const i = entryOffset(table, vpn);
     k.work.pteReads++;
     if (isPteNone(chunk[i], chunk[i + 1])) continue;
-    if ((chunk[i] & PTE_PRESENT) !== 0) freePresent(k, chunk, i);
+    if (isPtePresent(chunk[i])) freePresent(k, chunk, i);
     else if (k.markers === undefined || !isMarkerPte(k.markers, chunk[i], chunk[i + 1])) {
       const entry = pteSwapEntry(chunk[i], chunk[i + 1]);
       chunk[i] = 0;

@@ -151,7 +151,7 @@ export class Mm {
     this.#vmas.splice(this.position(upper.start), 1);
     this.#unlink(upper);
     this.#resize(lower, lower.start, upper.end, lower.pgoff);
-    if (lower.anonVma === null && upper.anonVma !== null) this.#anonVmas.clone(lower, upper);
+    this.#anonVmas.adopt(lower, upper);
     this.#anonVmas.unlink(upper);
   }
 

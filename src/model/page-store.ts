@@ -2,9 +2,9 @@
 
 import { PAGE_SIZE } from "../abi/index.ts";
 
-/** A chunk is 1/256 of the store, but from 256 KiB to 64 MiB. */
+/** A chunk is 1/256 of the store, but from 64 KiB to 64 MiB. */
 const CHUNKS_SHIFT = 8;
-const CHUNK_PAGES_SHIFT_MIN = 6;
+const CHUNK_PAGES_SHIFT_MIN = 4;
 const CHUNK_PAGES_SHIFT_MAX = 14;
 
 /** Real bytes for each page, or none at all (`NoPageStore`): the model's state is the same either way. */

@@ -4,6 +4,7 @@ import {
   Errno,
   isMarkerPte,
   isPteNone,
+  isPtePresent,
   markerBits,
   PAGE_SIZE,
   PAGEMAP_ENTRY_BYTES,
@@ -15,7 +16,6 @@ import {
   PM_HI_SWAP,
   PM_HI_UFFD_WP,
   PTE_PFN_HI_MASK,
-  PTE_PRESENT,
   PTE_SOFT_DIRTY,
   PTE_SWP_SOFT_DIRTY,
   PTE_SWP_UFFD_WP,
@@ -112,7 +112,7 @@ function readTable(
   for (const stop = i + count * 2; i < stop; i += 2, out += 2) {
     const lo = chunk[i];
     const hi = chunk[i + 1];
-    if ((lo & PTE_PRESENT) !== 0) {
+    if (isPtePresent(lo)) {
       const pfn = (lo >>> 12) | (hi << 20);
       // PTE bits 11 and 10 become bits 55 and 57.
       let flags = PM_HI_PRESENT | areaFlags | ((lo & PTE_SOFT_DIRTY) << 12) | ((lo & PTE_UFFD_WP) << 15);

@@ -7,10 +7,10 @@ import {
   errnoName,
   FaultSignal,
   isMarkerPte,
+  isPtePresent,
   isSwapPte,
   MADV,
   PAGE_SIZE,
-  PTE_PRESENT,
 } from "../abi/index.ts";
 import { pteSwapEntry } from "./entries.ts";
 import { Fault } from "./fault.ts";
@@ -299,7 +299,7 @@ export class Process {
     const i = entryOffset(table, vpn);
     const lo = chunk[i];
     const hi = chunk[i + 1];
-    if ((lo & PTE_PRESENT) !== 0) return (lo >>> 12) | (hi << 20);
+    if (isPtePresent(lo)) return (lo >>> 12) | (hi << 20);
     if (!isSwapPte(lo, hi) || (k.markers !== undefined && isMarkerPte(k.markers, lo, hi))) return -1;
     const cached = k.swap.lookUp(pteSwapEntry(lo, hi));
     return cached > 0 ? cached : -1;

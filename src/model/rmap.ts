@@ -1,9 +1,9 @@
 /** Reverse mapping (`mm/rmap.c`): from a page to the PTEs that map it. */
 
 import {
+  isPtePresent,
   PTE_ACCESSED,
   PTE_DIRTY,
-  PTE_PRESENT,
   PTE_SOFT_DIRTY,
   PTE_SWP_EXCLUSIVE,
   PTE_SWP_SOFT_DIRTY,
@@ -85,7 +85,7 @@ function mappedAt(k: Kernel, pfn: number, vma: Vma, vpn: number): number {
   const i = entryOffset(table, vpn);
   k.work.pteReads++;
   const lo = chunk[i];
-  return (lo & PTE_PRESENT) !== 0 && ((lo >>> 12) | (chunk[i + 1] << 20)) === pfn ? table : 0;
+  return isPtePresent(lo) && ((lo >>> 12) | (chunk[i + 1] << 20)) === pfn ? table : 0;
 }
 
 /**
@@ -139,6 +139,7 @@ const mappers: Vma[] = [];
 
 /** `folio_referenced`: how many areas used the page since it was last asked; clears their accessed bits. */
 export function clearReferenced(k: Kernel, pfn: number): number {
+  if (k.frames.mapcount[pfn] === 0) return 0;
   mappers.length = 0;
   collectMappers(k, pfn, mappers);
   let referenced = 0;

@@ -258,43 +258,67 @@ function removePages(k: Kernel, object: ShmemObject, first: number, end: number)
   return 0;
 }
 
-/** Zeroes part of a page that stays. */
-function zeroPart(k: Kernel, object: ShmemObject, from: number, to: number): number {
-  const index = Math.floor(from / PAGE_SIZE);
-  if (to <= from || object.get(index) === 0) return 0;
-  const pfn = findPage(k, object, index, "write", k.groups.root);
-  if (pfn < 0) return pfn;
-  if (k.frames.contents.hasContents)
-    k.frames.contents.bytes(pfn).fill(0, from - index * PAGE_SIZE, to - index * PAGE_SIZE);
-  k.frames.flags[pfn] |= PG_DIRTY;
-  releasePage(k, pfn);
-  return 0;
+/** A part of a page that stays: from byte `from` to `to` of the object, within one page. */
+interface PagePart {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Zeroes parts of pages that stay: all of them, or none if there is no memory to bring them in. */
+function zeroParts(k: Kernel, object: ShmemObject, parts: readonly PagePart[]): number {
+  const found: { readonly pfn: number; readonly part: PagePart }[] = [];
+  let error = 0;
+  for (const part of parts) {
+    const index = Math.floor(part.from / PAGE_SIZE);
+    if (part.to <= part.from || object.get(index) === 0) continue;
+    const pfn = findPage(k, object, index, "write", k.groups.root);
+    if (pfn < 0) error = pfn;
+    else found.push({ pfn, part });
+  }
+  for (const { pfn, part } of found) {
+    const base = Math.floor(part.from / PAGE_SIZE) * PAGE_SIZE;
+    if (error === 0 && k.frames.contents.hasContents)
+      k.frames.contents.bytes(pfn).fill(0, part.from - base, part.to - base);
+    k.frames.flags[pfn] |= PG_DIRTY;
+    releasePage(k, pfn);
+  }
+  return error;
 }
 
 /** `fallocate(FALLOC_FL_PUNCH_HOLE)`: whole pages become holes, in all processes; parts of pages become zero. */
 export function punchHole(k: Kernel, object: ShmemObject, position: number, lengthBytes: number): number {
-  const first = Math.ceil(position / PAGE_SIZE);
-  const end = Math.floor((position + lengthBytes) / PAGE_SIZE);
-  if (end > first) unmapMappingRange(k, object, first, end, "shared");
-  const error = end > first ? removePages(k, object, first, end) : 0;
-  if (error !== 0) return error;
   const last = position + lengthBytes;
-  if (first > end) return zeroPart(k, object, position, last);
-  return zeroPart(k, object, position, first * PAGE_SIZE) || zeroPart(k, object, end * PAGE_SIZE, last);
+  const first = Math.ceil(position / PAGE_SIZE);
+  const end = Math.floor(last / PAGE_SIZE);
+  const parts =
+    first > end
+      ? [{ from: position, to: last }]
+      : [
+          { from: position, to: first * PAGE_SIZE },
+          { from: end * PAGE_SIZE, to: last },
+        ];
+  const error = zeroParts(k, object, parts);
+  if (error !== 0 || end <= first) return error;
+  unmapMappingRange(k, object, first, end, "shared");
+  return removePages(k, object, first, end);
 }
 
-/** `ftruncate`: pages beyond the new end are removed, private copies of them included. */
+/** `ftruncate`: pages beyond the new end are removed, private copies of them included; the rest of the last is zero. */
 export function truncateObject(k: Kernel, object: ShmemObject, sizeBytes: number): number {
   const was = object.sizeBytes;
+  if (sizeBytes <= was) {
+    const first = Math.ceil(sizeBytes / PAGE_SIZE);
+    const error = zeroParts(k, object, [{ from: sizeBytes, to: first * PAGE_SIZE }]);
+    if (error !== 0) return error;
+    object.sizeBytes = sizeBytes;
+    const end = Number.MAX_SAFE_INTEGER;
+    if (was > first * PAGE_SIZE) unmapMappingRange(k, object, first, end, "private copies too");
+    const removed = removePages(k, object, first, end);
+    if (removed !== 0) return removed;
+    object.dropLeavesFrom(first);
+  }
   object.sizeBytes = sizeBytes;
-  if (sizeBytes >= was) return 0;
-  const first = Math.ceil(sizeBytes / PAGE_SIZE);
-  const end = Number.MAX_SAFE_INTEGER;
-  unmapMappingRange(k, object, first, end, "private copies too");
-  const error = removePages(k, object, first, end);
-  if (error !== 0) return error;
-  object.dropLeavesFrom(first);
-  return sizeBytes % PAGE_SIZE === 0 ? 0 : zeroPart(k, object, sizeBytes, first * PAGE_SIZE);
+  return 0;
 }
 
 /** Frees an object that neither a descriptor nor an area holds any more. */

@@ -1,6 +1,6 @@
 /** `/proc/PID/smaps` (`fs/proc/task_mmu.c`), its totals for each area. Changes nothing. */
 
-import { isMarkerPte, isPteNone, PAGE_SIZE, PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT } from "../abi/index.ts";
+import { isMarkerPte, isPteNone, isPtePresent, PAGE_SIZE, PTE_ACCESSED, PTE_DIRTY } from "../abi/index.ts";
 import { pteSwapEntry } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Mm } from "./mm.ts";
@@ -73,7 +73,7 @@ function smapsOf(k: Kernel, vma: Vma): SmapsEntry {
 
 function addPte(k: Kernel, totals: Totals, lo: number, hi: number): void {
   if (isPteNone(lo, hi)) return;
-  if ((lo & PTE_PRESENT) === 0) {
+  if (!isPtePresent(lo)) {
     if (k.markers !== undefined && isMarkerPte(k.markers, lo, hi)) return;
     totals.swap += PAGE_SIZE;
     totals.swapPss += PAGE_SIZE / Math.max(1, k.swap.count(pteSwapEntry(lo, hi)));

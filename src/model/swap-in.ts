@@ -3,7 +3,7 @@
 import type { Kernel } from "./kernel.ts";
 import type { MemoryGroup } from "./memory-group.ts";
 import { allocPage, putPage } from "./page-alloc.ts";
-import { PG_LOCKED, PG_READAHEAD, PG_SWAPBACKED, PG_UPTODATE, PG_WRITEBACK } from "./page-frames.ts";
+import { PG_LOCKED, PG_READAHEAD, PG_SWAPBACKED, PG_SWAPCACHE, PG_UPTODATE, PG_WRITEBACK } from "./page-frames.ts";
 import { packSwapEntry, swapArea, swapSlot } from "./swap.ts";
 
 /** How far to read ahead: grows with the pages that were used, and does not shrink fast (`swapin_nr_pages`). */
@@ -111,11 +111,15 @@ export function swapIn(k: Kernel, entry: number, group: MemoryGroup): number {
 
 /** `free_swap_and_cache`: one fewer names the slot; a page left in the swap cache that nobody maps goes too. */
 export function freeSwapAndCache(k: Kernel, entry: number): void {
+  const pfn = k.swap.lookUp(entry);
+  k.swap.release(entry);
+  if (pfn > 0) freeSwapCache(k, pfn);
+}
+
+/** `free_swap_cache`: a page in the swap cache that no page table maps or names is not worth keeping. */
+export function freeSwapCache(k: Kernel, pfn: number): void {
   const { frames, swap } = k;
-  const pfn = swap.lookUp(entry);
-  swap.release(entry);
-  if (pfn <= 0 || swap.count(entry) !== 0) return;
-  if ((frames.flags[pfn] & (PG_LOCKED | PG_WRITEBACK)) !== 0) return;
+  if ((frames.flags[pfn] & (PG_SWAPCACHE | PG_LOCKED | PG_WRITEBACK)) !== PG_SWAPCACHE) return;
   if (frames.mapcount[pfn] > 0 && !swap.isFull) return;
   frames.refcount[pfn]++;
   swap.freeSwapOf(pfn);

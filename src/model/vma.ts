@@ -93,6 +93,7 @@ export function wantsWriteNotify(config: KernelConfig, vma: Vma): boolean {
 
 /** `vm_get_page_prot`: the low flag bits of a PTE for these `vm_flags` (x86-64's `protection_map`). */
 export function pageProtLo(flags: number): number {
+  // PROT_NONE. Linux also inverts the frame number of such a PTE (L1TF); here it stays as it is.
   if ((flags & VM_ACCESS_FLAGS) === 0) return PTE_GLOBAL | PTE_ACCESSED;
   const writable = (flags & (VM_WRITE | VM_SHARED)) === (VM_WRITE | VM_SHARED);
   return PTE_PRESENT | PTE_USER | PTE_ACCESSED | (writable ? PTE_RW : 0);

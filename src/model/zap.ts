@@ -1,13 +1,13 @@
 /** Taking pages out of page tables (`zap_pte_range`, `unmap_mapping_range`, `mm/memory.c`). */
 
-import { isMarkerPte, isPteNone, markerBits, PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_SWP_UFFD_WP, PTE_UFFD_WP } from "../abi/index.ts";
+import { isMarkerPte, isPteNone, isPtePresent, markerBits, PTE_ACCESSED, PTE_DIRTY, PTE_SWP_UFFD_WP, PTE_UFFD_WP } from "../abi/index.ts";
 import { pteSwapEntry } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
 import { PG_ANON, PG_DIRTY, ZERO_PFN } from "./page-frames.ts";
 import { entryOffset, tableEnd } from "./page-table.ts";
 import { removeRmap } from "./rmap.ts";
 import type { ShmemObject } from "./shmem-object.ts";
-import { freeSwapAndCache } from "./swap-in.ts";
+import { freeSwapAndCache, freeSwapCache } from "./swap-in.ts";
 import { VM_UFFD_WP, type Vma } from "./vma.ts";
 
 /** What a zap takes: the object's pages only, private copies too, or besides those the markers that outlive a zap. */
@@ -30,7 +30,7 @@ export function zapRange(k: Kernel, vma: Vma, start: number, end: number, scope:
       const lo = chunk[i];
       const hi = chunk[i + 1];
       if (isPteNone(lo, hi)) continue;
-      if ((lo & PTE_PRESENT) !== 0) zapPresent(k, vma, chunk, i, scope);
+      if (isPtePresent(lo)) zapPresent(k, vma, chunk, i, scope);
       else zapSwapForm(k, vma, chunk, i, scope);
     }
   }
@@ -55,6 +55,7 @@ function zapPresent(k: Kernel, vma: Vma, chunk: Uint32Array, i: number, scope: Z
     if ((lo & PTE_ACCESSED) !== 0) k.lru.markAccessed(pfn);
   }
   removeRmap(k, pfn);
+  freeSwapCache(k, pfn);
 }
 
 function zapSwapForm(k: Kernel, vma: Vma, chunk: Uint32Array, i: number, scope: ZapScope): void {

@@ -6,6 +6,7 @@
  */
 export { describeEntry, ENTRY_LEGEND, entrySymbol, isPresent, isSwap } from "./entry.ts";
 export { INITIAL_OBSERVATION, type Machine, type Observation, type OpResult } from "./machine.ts";
+export { createModelMachine, type ModelMachineOptions } from "./model-machine.ts";
 export type { Advice, Op, Protection, ReclaimInput } from "./op.ts";
 export { type Program, parseOp, parseProgram } from "./parse.ts";
 export { type Difference, type Divergence, replay } from "./replay.ts";

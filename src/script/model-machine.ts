@@ -186,7 +186,8 @@ class ModelMachine implements Machine {
   #map(op: OpOf<"map" | "mapcow" | "mapanon">): void {
     const { process, mappings } = this.#process(op.proc);
     const address = this.#nextAddress();
-    const file = op.kind === "mapanon" ? {} : { object: this.#object(op.obj), offsetBytes: op.first * PAGE_SIZE };
+    const file =
+      op.kind === "mapanon" ? {} : { object: this.#object(op.obj), offsetBytes: op.first * PAGE_SIZE };
     process.mmap({
       ...file,
       address,
@@ -236,10 +237,12 @@ class ModelMachine implements Machine {
         else owner.userfaultfd.resolve(address, lengthBytes);
         return;
       case "read":
-        for (let at = address; at < address + lengthBytes; at += PAGE_SIZE) values.push(Number(process.loadU64(at)));
+        for (let at = address; at < address + lengthBytes; at += PAGE_SIZE)
+          values.push(Number(process.loadU64(at)));
         return;
       case "write":
-        for (let at = address; at < address + lengthBytes; at += PAGE_SIZE) process.storeU64(at, BigInt(step));
+        for (let at = address; at < address + lengthBytes; at += PAGE_SIZE)
+          process.storeU64(at, BigInt(step));
         return;
     }
   }

@@ -55,6 +55,25 @@ describe("a diverging program", () => {
     expect(shortest(trace, { forgetsMarkers: "after fork" })).toHaveLength(5);
   });
 
+  test("loses ops that only go together", () => {
+    const trace = record([
+      "obj o0 1",
+      "map A v0 o0 0 1 rw",
+      "write A v0 0 1",
+      "fork A B",
+      "fork A C",
+      "exit C",
+      "madvise A v0 0 1 PAGEOUT",
+    ]);
+    expect(shortest(trace, { forgetsMarkers: "after fork" })).toEqual([
+      "obj o0 1",
+      "map A v0 o0 0 1 rw",
+      "write A v0 0 1",
+      "fork A B",
+      "madvise A v0 0 1 PAGEOUT",
+    ]);
+  });
+
   test("keeps the pages that a partial reclaim took", () => {
     const whole = [
       "obj o1 1",

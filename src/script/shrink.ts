@@ -16,7 +16,7 @@ interface Step {
 }
 
 /**
- * Cuts a diverging program down to the fewest ops that still show the divergence, as op texts.
+ * Cuts a diverging program down to a shortest one that still shows the divergence, as op texts.
  *
  * What the kernel would have shown for a shorter program is not known: only the whole one was recorded.
  * So a shorter program counts as diverging when it puts the machine into the situation that the kernel is
@@ -28,6 +28,7 @@ interface Step {
  * - every op names only what there is.
  *
  * Ops keep the step numbers, and partial reclaims the choice of pages, that they had in the whole program.
+ * Of the result, no op can be left out, nor any two together.
  */
 export function shrink(
   trace: Trace,
@@ -42,7 +43,7 @@ export function shrink(
   const situation = trace.steps[divergence.step - 2] ?? INITIAL_OBSERVATION;
   const views = viewsOfSubject(trace, divergence);
 
-  const diverges = (candidate: readonly Step[]): boolean => {
+  const diverges: Diverges = (candidate) => {
     const machine = makeMachine();
     try {
       const scope = new Scope();
@@ -64,19 +65,37 @@ export function shrink(
   return [...kept, last].map(({ op }) => formatOp(op));
 }
 
-/** Leaves out, in ever smaller pieces, whatever can be left out, until no single step can. */
-function withoutNeedless(steps: readonly Step[], diverges: (steps: readonly Step[]) => boolean) {
+type Diverges = (candidate: readonly Step[]) => boolean;
+
+/** Leaves out steps until no one can be left out, nor any two together (such as a fork and its exit). */
+function withoutNeedless(steps: readonly Step[], diverges: Diverges): readonly Step[] {
   let kept = steps;
-  let size = Math.max(1, kept.length >> 1);
+  for (let size = kept.length >> 1; size > 1; size >>= 1) kept = withoutRuns(kept, size, diverges);
   for (;;) {
-    const countBefore = kept.length;
-    for (let end = kept.length; end > 0; end -= size) {
-      const candidate = [...kept.slice(0, Math.max(0, end - size)), ...kept.slice(end)];
-      if (diverges(candidate)) kept = candidate;
-    }
-    if (size > 1) size >>= 1;
-    else if (kept.length === countBefore) return kept;
+    const fewer = withoutRuns(kept, 1, diverges);
+    const candidate = fewer.length < kept.length ? fewer : withoutPair(fewer, diverges);
+    if (candidate === undefined) return kept;
+    kept = candidate;
   }
+}
+
+function withoutRuns(steps: readonly Step[], size: number, diverges: Diverges): readonly Step[] {
+  let kept = steps;
+  for (let end = kept.length; end > 0; end -= size) {
+    const candidate = [...kept.slice(0, Math.max(0, end - size)), ...kept.slice(end)];
+    if (diverges(candidate)) kept = candidate;
+  }
+  return kept;
+}
+
+function withoutPair(steps: readonly Step[], diverges: Diverges): readonly Step[] | undefined {
+  for (let first = 0; first < steps.length; first++) {
+    for (let second = first + 1; second < steps.length; second++) {
+      const candidate = steps.filter((_, index) => index !== first && index !== second);
+      if (diverges(candidate)) return candidate;
+    }
+  }
+  return undefined;
 }
 
 function runStep({ op, number, reclaimed }: Step, machine: Machine, scope: Scope): OpResult | undefined {

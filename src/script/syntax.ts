@@ -104,7 +104,7 @@ export function readOp(words: readonly string[]): Op | WordProblem {
   const placeholders = SYNTAX[kind];
   const op: Record<string, unknown> = { kind };
   for (let i = 0; i < placeholders.length; i++) {
-    const { property, expected, read } = FIELDS[placeholders[i]];
+    const { property, expected, read }: Field = FIELDS[placeholders[i]];
     const text = words[i + 1];
     if (text === undefined) {
       const problem = `"${words.join(" ")}" ends too early: expected ${expected}`;

@@ -52,69 +52,74 @@ export function parseTrace(text: string, place: Place): Trace {
   }
   const scope = new Scope();
   const steps = reader.array(trace.steps, "steps").map((step, index) => {
-    return parseStep(step, scope, { ...place, within: `trace ${id}, step ${index + 1}` });
+    reader.within = `trace ${id}, step ${index + 1}`;
+    return parseStep(step, scope, reader);
   });
   const { unrepeatable } = trace;
   return { id, kernel, config, ...(unrepeatable === undefined ? {} : { unrepeatable }), steps };
 }
 
-function parseStep(json: unknown, scope: Scope, place: Place): TraceStep {
-  const reader = new Reader(place);
-  const step = reader.object(json, "the step");
-  const op = parseOp(reader.string(step.op, "op"), place);
-  const errno = reader.string(step.errno, "errno");
+function parseStep(json: unknown, scope: Scope, reader: Reader): TraceStep {
+  const { op: text, errno, values, procs, mincore, objs } = reader.object(json, "the step");
+  const op = parseOp(reader.string(text, "op"), reader.place);
   const problem = scope.nameProblem(op);
   if (problem) {
-    throw new ScriptError(place, { ...problem, problem: `${problem.problem} ("${formatOp(op)}")` });
+    throw new ScriptError(reader.place, { ...problem, problem: `${problem.problem} ("${formatOp(op)}")` });
   }
-  scope.apply(op, errno);
-  const { values, procs, mincore, objs } = step;
+  scope.apply(op, reader.string(errno, "errno"));
   for (const value of reader.array(values, "values")) {
     if (typeof value !== "number") reader.fail("values", "numbers", value);
   }
-  for (const [proc, mappings] of Object.entries(reader.object(procs, "procs"))) {
-    for (const [mapping, entries] of Object.entries(reader.object(mappings, `procs.${proc}`))) {
-      for (const entry of reader.array(entries, `procs.${proc}.${mapping}`)) {
+  const processes = reader.object(procs, "procs");
+  for (const proc in processes) {
+    const mappings = reader.object(processes[proc], "procs", proc);
+    for (const mapping in mappings) {
+      for (const entry of reader.array(mappings[mapping], "procs", proc, mapping)) {
         if (typeof entry !== "string") reader.fail(`procs.${proc}.${mapping}`, "strings", entry);
       }
     }
   }
-  for (const [proc, mappings] of Object.entries(reader.object(mincore, "mincore"))) {
-    for (const [mapping, digits] of Object.entries(reader.object(mappings, `mincore.${proc}`))) {
-      reader.string(digits, `mincore.${proc}.${mapping}`);
-    }
+  const incore = reader.object(mincore, "mincore");
+  for (const proc in incore) {
+    const mappings = reader.object(incore[proc], "mincore", proc);
+    for (const mapping in mappings) reader.string(mappings[mapping], "mincore", proc, mapping);
   }
-  for (const [obj, letters] of Object.entries(reader.object(objs, "objs"))) {
-    reader.string(letters, `objs.${obj}`);
-  }
+  const objects = reader.object(objs, "objs");
+  for (const obj in objects) reader.string(objects[obj], "objs", obj);
   return { op, errno, values, procs, mincore, objs } as TraceStep;
 }
 
-/** Takes JSON for what the format says it is, or fails at the place. */
+/** Takes JSON for what the format says it is, or fails, naming the field by its path. */
 class Reader {
+  /** What part of the trace is being read. */
+  within: string | undefined;
   readonly #place: Place;
 
   constructor(place: Place) {
     this.#place = place;
   }
 
-  string(value: unknown, field: string): string {
-    return typeof value === "string" ? value : this.fail(field, "a string", value);
+  get place(): Place {
+    return this.within === undefined ? this.#place : { ...this.#place, within: this.within };
   }
 
-  array(value: unknown, field: string): readonly unknown[] {
-    return Array.isArray(value) ? value : this.fail(field, "an array", value);
+  string(value: unknown, ...path: string[]): string {
+    return typeof value === "string" ? value : this.fail(path.join("."), "a string", value);
   }
 
-  object(value: unknown, field: string): Readonly<Record<string, unknown>> {
+  array(value: unknown, ...path: string[]): readonly unknown[] {
+    return Array.isArray(value) ? value : this.fail(path.join("."), "an array", value);
+  }
+
+  object(value: unknown, ...path: string[]): Readonly<Record<string, unknown>> {
     return typeof value === "object" && value !== null && !Array.isArray(value)
       ? (value as Record<string, unknown>)
-      : this.fail(field, "an object", value);
+      : this.fail(path.join("."), "an object", value);
   }
 
   fail(field: string, expected: string, found: unknown): never {
     const shown = found === undefined ? "is missing" : `should be ${expected}, not ${JSON.stringify(found)}`;
-    throw new ScriptError(this.#place, {
+    throw new ScriptError(this.place, {
       problem: `${field} ${shown}`,
       mend: "see the trace format in test/fixtures/traces/README.md",
     });
