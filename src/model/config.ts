@@ -18,7 +18,7 @@ export interface KernelConfig {
   readonly MEM_SOFT_DIRTY: boolean;
   /** How much a read fault maps around itself, bytes: a power of two from 4096 to 2 MiB (debugfs `fault_around_bytes`). */
   readonly fault_around_bytes: number;
-  /** Swap readahead reads 2^page_cluster pages, 0 to 31 (sysctl `vm.page-cluster`). */
+  /** Swap readahead reads 2^page_cluster pages, 0 to 31 (sysctl `vm.page-cluster`: 3 in a kernel, 0 as recorded). */
   readonly page_cluster: number;
   /** UFFD_FEATURE_WP_ASYNC: the kernel resolves write-protect faults by itself (6.7). */
   readonly uffd_wp_async: boolean;
@@ -33,7 +33,7 @@ const LINUX_6_1: KernelConfig = {
   PTE_MARKER_UFFD_WP: true,
   MEM_SOFT_DIRTY: true,
   fault_around_bytes: 65536,
-  page_cluster: 3,
+  page_cluster: 0,
   uffd_wp_async: false,
 };
 

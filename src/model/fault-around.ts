@@ -4,6 +4,7 @@ import { PAGE_SIZE } from "../abi/index.ts";
 import type { Kernel } from "./kernel.ts";
 import { PG_LOCKED, PG_READAHEAD, PG_UPTODATE } from "./page-frames.ts";
 import { entryOffset, PTRS_PER_TABLE } from "./page-table.ts";
+import { LEAF_PAGES } from "./shmem-object.ts";
 import type { Vma } from "./vma.ts";
 
 /**
@@ -26,22 +27,32 @@ export function faultAround(k: Kernel, vma: Vma, vpn: number): boolean {
     vma.pageAt(sizePages),
   );
   let mapped = false;
-  let table = 0;
-  for (let at = first; at < end; at++) {
-    k.work.pageCacheLookups++;
-    const pfn = object.get(vma.indexOf(at));
-    if (pfn <= 0 || (frames.flags[pfn] & (PG_LOCKED | PG_UPTODATE | PG_READAHEAD)) !== PG_UPTODATE) continue;
-    if (table === 0) table = vma.mm.pageTables.ensure(at);
-    const chunk = k.pageTables.chunkOf(table);
-    const i = entryOffset(table, at);
-    k.work.pteReads++;
-    if ((chunk[i] | chunk[i + 1]) !== 0) continue;
-    chunk[i] = (pfn << 12) | vma.protLo;
-    chunk[i + 1] = (pfn >>> 20) | vma.protHi;
-    k.work.pteWrites++;
-    frames.mapcount[pfn]++;
-    frames.refcount[pfn]++;
-    if (at === vpn) mapped = true;
+  for (let at = first; at < end; ) {
+    const index = vma.indexOf(at);
+    const leaf = object.leafOf(index);
+    const stop = Math.min(end, at + LEAF_PAGES - (index % LEAF_PAGES));
+    k.work.pageCacheLookups += stop - at;
+    if (leaf === undefined) {
+      at = stop;
+      continue;
+    }
+    for (let i = index % LEAF_PAGES; at < stop; at++, i++) {
+      const pfn = leaf[i];
+      if (pfn <= 0 || (frames.flags[pfn] & (PG_LOCKED | PG_UPTODATE | PG_READAHEAD)) !== PG_UPTODATE) continue;
+      if (mapIfNone(k, vma, at, pfn) && at === vpn) mapped = true;
+    }
   }
   return mapped;
+}
+
+function mapIfNone(k: Kernel, vma: Vma, vpn: number, pfn: number): boolean {
+  const table = vma.mm.pageTables.ensure(vpn);
+  const chunk = k.pageTables.chunkOf(table);
+  const i = entryOffset(table, vpn);
+  k.work.pteReads++;
+  if ((chunk[i] | chunk[i + 1]) !== 0) return false;
+  k.pageTables.write(chunk, i, (pfn << 12) | vma.protLo, (pfn >>> 20) | vma.protHi);
+  k.frames.addMapper(pfn);
+  k.frames.refcount[pfn]++;
+  return true;
 }

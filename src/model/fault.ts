@@ -297,9 +297,7 @@ export class Fault {
     const table = this.mm.pageTables.ensure(this.vpn);
     const chunk = k.pageTables.chunkOf(table);
     const i = entryOffset(table, this.vpn);
-    chunk[i] = lo;
-    chunk[i + 1] = hi;
-    k.work.pteWrites++;
+    k.pageTables.write(chunk, i, lo, hi);
   }
 
   #setPage(k: Kernel, pfn: number, flags: number): void {
@@ -361,7 +359,7 @@ export class Fault {
       this.#setPage(k, this.#copyPfn, flags);
       releasePage(k, this.#pfn);
     } else {
-      frames.mapcount[this.#pfn]++;
+      frames.addMapper(this.#pfn);
       frames.flags[this.#pfn] &= ~PG_LOCKED;
       if (this.isWrite) frames.flags[this.#pfn] |= PG_DIRTY;
       this.#setPage(k, this.#pfn, flags);

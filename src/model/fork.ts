@@ -67,19 +67,15 @@ function copyPresent(k: Kernel, to: Vma, chunk: Uint32Array, i: number, childChu
   const pfn = (chunk[i] >>> 12) | (chunk[i + 1] << 20);
   if (pfn !== ZERO_PFN) {
     frames.refcount[pfn]++;
-    frames.mapcount[pfn]++;
+    frames.addMapper(pfn);
     frames.flags[pfn] &= ~PG_ANON_EXCLUSIVE;
   }
-  if (isCowMapping(to.flags) && (chunk[i] & PTE_RW) !== 0) {
-    chunk[i] &= ~PTE_RW;
-    k.work.pteWrites++;
-  }
+  if (isCowMapping(to.flags) && (chunk[i] & PTE_RW) !== 0)
+    k.pageTables.write(chunk, i, chunk[i] & ~PTE_RW, chunk[i + 1]);
   let lo = chunk[i] & ~PTE_ACCESSED;
   if ((to.flags & VM_SHARED) !== 0) lo &= ~PTE_DIRTY;
   if ((to.flags & VM_UFFD_WP) === 0) lo &= ~PTE_UFFD_WP;
-  childChunk[j] = lo;
-  childChunk[j + 1] = chunk[i + 1];
-  k.work.pteWrites++;
+  k.pageTables.write(childChunk, j, lo, chunk[i + 1]);
 }
 
 /** `copy_nonpresent_pte`. */
@@ -90,16 +86,12 @@ function copySwapForm(k: Kernel, to: Vma, chunk: Uint32Array, i: number, childCh
   const { markers } = k;
   if (markers !== undefined && isMarkerPte(markers, lo, hi)) {
     const outlasting = markers.POISONED | markers.GUARD | (isRegistered ? markers.UFFD_WP : 0);
-    if ((markerBits(lo, hi) & outlasting) === 0) return;
-    childChunk[j] = lo;
-  } else {
-    k.swap.duplicate(pteSwapEntry(lo, hi));
-    if ((lo & PTE_SWP_EXCLUSIVE) !== 0) {
-      chunk[i] = lo & ~PTE_SWP_EXCLUSIVE;
-      k.work.pteWrites++;
-    }
-    childChunk[j] = chunk[i] & (isRegistered ? -1 : ~PTE_SWP_UFFD_WP);
+    if ((markerBits(lo, hi) & outlasting) !== 0) k.pageTables.write(childChunk, j, lo, hi);
+    return;
   }
-  childChunk[j + 1] = hi;
-  k.work.pteWrites++;
+  k.swap.duplicate(pteSwapEntry(lo, hi));
+  // Shared from now on.
+  const shared = lo & ~PTE_SWP_EXCLUSIVE;
+  if ((lo & PTE_SWP_EXCLUSIVE) !== 0) k.pageTables.write(chunk, i, shared, hi);
+  k.pageTables.write(childChunk, j, shared & (isRegistered ? -1 : ~PTE_SWP_UFFD_WP), hi);
 }

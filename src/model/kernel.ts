@@ -23,6 +23,7 @@ import { BYTES_PER_FRAME, PageFrames, PG_ANON } from "./page-frames.ts";
 import { ChunkedPageStore, NoPageStore } from "./page-store.ts";
 import { PageOut } from "./page-out.ts";
 import { PageTablePool } from "./page-table.ts";
+import { PagemapCache } from "./pagemap-cache.ts";
 import { Process } from "./process.ts";
 import { isolate, reclaim, reclaimAll, reclaimPages } from "./reclaim.ts";
 import { ShmemObject } from "./shmem-object.ts";
@@ -89,10 +90,11 @@ export class Kernel {
   readonly lru: LruLists;
   readonly swap: Swap;
   readonly readahead: SwapReadahead;
-  readonly pageTables = new PageTablePool();
-  readonly anonVmas = new AnonVmas();
   readonly vmstat = new Vmstat();
   readonly work = new Work();
+  readonly pageTables = new PageTablePool(this.work);
+  readonly anonVmas = new AnonVmas();
+  readonly pagemapCache = new PagemapCache();
 
   /** The fault that accesses drive from start to end; a scheduler has its own. */
   readonly fault = new Fault();

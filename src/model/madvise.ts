@@ -136,10 +136,7 @@ function forOwnPages(k: Kernel, vma: Vma, start: number, end: number, each: (pfn
       if (!isPtePresent(chunk[i])) continue;
       const pfn = (chunk[i] >>> 12) | (chunk[i + 1] << 20);
       if (pfn === ZERO_PFN || frames.mapcount[pfn] !== 1 || (frames.flags[pfn] & PG_LRU) === 0) continue;
-      if ((chunk[i] & PTE_ACCESSED) !== 0) {
-        chunk[i] &= ~PTE_ACCESSED;
-        k.work.pteWrites++;
-      }
+      if ((chunk[i] & PTE_ACCESSED) !== 0) k.pageTables.write(chunk, i, chunk[i] & ~PTE_ACCESSED, chunk[i + 1]);
       frames.flags[pfn] &= ~PG_REFERENCED;
       each(pfn);
     }
@@ -179,9 +176,7 @@ function free(k: Kernel, vma: Vma, start: number, end: number): number {
     if (isPtePresent(chunk[i])) freePresent(k, chunk, i);
     else if (k.markers === undefined || !isMarkerPte(k.markers, chunk[i], chunk[i + 1])) {
       const entry = pteSwapEntry(chunk[i], chunk[i + 1]);
-      chunk[i] = 0;
-      chunk[i + 1] = 0;
-      k.work.pteWrites++;
+      k.pageTables.write(chunk, i, 0, 0);
       freeSwapAndCache(k, entry);
     }
   }
@@ -197,10 +192,8 @@ function freePresent(k: Kernel, chunk: Uint32Array, i: number): void {
     if ((frames.flags[pfn] & PG_SWAPCACHE) !== 0 && !k.swap.freeSwapOf(pfn)) return;
     frames.flags[pfn] &= ~PG_DIRTY;
   }
-  if ((chunk[i] & (PTE_ACCESSED | PTE_DIRTY)) !== 0) {
-    chunk[i] &= ~(PTE_ACCESSED | PTE_DIRTY);
-    k.work.pteWrites++;
-  }
+  const used = PTE_ACCESSED | PTE_DIRTY;
+  if ((chunk[i] & used) !== 0) k.pageTables.write(chunk, i, chunk[i] & ~used, chunk[i + 1]);
   // `mark_page_lazyfree`: to the inactive list of pages that need no swap.
   const needs = PG_ANON | PG_SWAPBACKED | PG_LRU;
   if ((frames.flags[pfn] & (needs | PG_SWAPCACHE)) !== needs) return;

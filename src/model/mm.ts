@@ -5,7 +5,6 @@ import type { AnonVma, AnonVmas } from "./anon-vma.ts";
 import type { MemoryGroup } from "./memory-group.ts";
 import { type PageTablePool, PageTables } from "./page-table.ts";
 import { VM_ACCESS_FLAGS, VM_SOFTDIRTY, Vma } from "./vma.ts";
-import type { Work } from "./vmstat.ts";
 
 const TASK_PAGES = TASK_SIZE / PAGE_SIZE;
 /** `vm.mmap_min_addr`, in pages. */
@@ -21,10 +20,10 @@ export class Mm {
   /** Above this page no gap is known to be free: where the search for one begins. */
   #gapHint = TASK_PAGES;
 
-  constructor(id: number, group: MemoryGroup, pool: PageTablePool, anonVmas: AnonVmas, work: Work) {
+  constructor(id: number, group: MemoryGroup, pool: PageTablePool, anonVmas: AnonVmas) {
     this.id = id;
     this.group = group;
-    this.pageTables = new PageTables(pool, work);
+    this.pageTables = new PageTables(pool);
     this.#anonVmas = anonVmas;
   }
 

@@ -67,9 +67,7 @@ export function changeProtection(k: Kernel, vma: Vma, start: number, end: number
 }
 
 function setUffdWpMarker(k: Kernel, chunk: Uint32Array, i: number): void {
-  chunk[i] = k.uffdWpMarkerLo;
-  chunk[i + 1] = k.uffdWpMarkerHi;
-  k.work.pteWrites++;
+  k.pageTables.write(chunk, i, k.uffdWpMarkerLo, k.uffdWpMarkerHi);
 }
 
 function changePresent(k: Kernel, vma: Vma, chunk: Uint32Array, i: number, change: ProtectionChange): void {
@@ -78,9 +76,7 @@ function changePresent(k: Kernel, vma: Vma, chunk: Uint32Array, i: number, chang
   if (change.userfaultfd === "protect") lo = (lo | PTE_UFFD_WP) & ~PTE_RW;
   else if (change.userfaultfd === "resolve") lo &= ~PTE_UFFD_WP;
   if (change.tryWritable && (lo & PTE_RW) === 0 && canBeWritable(k, vma, lo, hi)) lo |= PTE_RW;
-  chunk[i] = lo;
-  chunk[i + 1] = (hi & PTE_PFN_HI_MASK) | change.protHi;
-  k.work.pteWrites++;
+  k.pageTables.write(chunk, i, lo, (hi & PTE_PFN_HI_MASK) | change.protHi);
 }
 
 /** `can_change_pte_writable`: whether no write to the page needs to be seen by a fault. */
@@ -105,18 +101,12 @@ function changeSwapForm(k: Kernel, vma: Vma, chunk: Uint32Array, i: number, chan
     if (change.userfaultfd === "protect") {
       // A PAGEOUT marker gives way: the two bits are never in one marker.
       if (bits === markers.PAGEOUT && vma.object !== null) setUffdWpMarker(k, chunk, i);
-    } else if ((bits & markers.UFFD_WP) !== 0) {
-      chunk[i] = 0;
-      chunk[i + 1] = 0;
-      k.work.pteWrites++;
-    }
+    } else if ((bits & markers.UFFD_WP) !== 0) k.pageTables.write(chunk, i, 0, 0);
     return;
   }
   const changed =
     change.userfaultfd === "protect" ? lo | PTE_SWP_UFFD_WP : lo & ~PTE_SWP_UFFD_WP;
-  if (changed >>> 0 === lo) return;
-  chunk[i] = changed;
-  k.work.pteWrites++;
+  if (changed >>> 0 !== lo) k.pageTables.write(chunk, i, changed, hi);
 }
 
 /** Whether PTEs must be made writable one by one (`vma_wants_manual_pte_write_upgrade`). */

@@ -86,17 +86,13 @@ function movePtes(k: Kernel, vma: Vma, start: number, sizePages: number, to: num
     if (isPteNone(chunk[i], chunk[i + 1])) continue;
     const moved = movedPte(k, vma, chunk[i], chunk[i + 1]);
     const hi = chunk[i + 1];
-    chunk[i] = 0;
-    chunk[i + 1] = 0;
-    k.work.pteWrites++;
+    k.pageTables.write(chunk, i, 0, 0);
     if (moved === undefined) continue;
     const target = vpn - start + to;
     const targetTable = pageTables.ensure(target);
     const targetChunk = k.pageTables.chunkOf(targetTable);
     const j = entryOffset(targetTable, target);
-    targetChunk[j] = moved;
-    targetChunk[j + 1] = hi;
-    k.work.pteWrites++;
+    k.pageTables.write(targetChunk, j, moved, hi);
   }
 }
 

@@ -49,7 +49,10 @@ export class PageFrames {
   readonly swapEntry: Uint32Array;
   readonly contents: PageStore;
 
+  /** Changes whenever a page comes to be mapped once or more than once: the exclusive bit of others' pagemaps. */
+  sharingEpoch = 0;
   #freeHead = 0;
+  #freeTail = 0;
   #freeCount: number;
   /** Frames from here up have never been used. */
   #unused = 1;
@@ -76,11 +79,16 @@ export class PageFrames {
     return this.#freeCount;
   }
 
-  /** Takes a free frame with one reference and no flags; 0 if there is none. Its contents are whatever they were. */
+  /**
+   * Takes a free frame with one reference and no flags; 0 if there is none. Its contents are whatever they were.
+   * The frame that has been free longest comes first: pages that went in a row come back in a row, which the
+   * processor's caches like (page-in of 1 GiB took twice as long last in, first out; see bench/).
+   */
   take(): number {
     let pfn = this.#freeHead;
     if (pfn !== 0) {
       this.#freeHead = this.lruNext[pfn];
+      if (this.#freeHead === 0) this.#freeTail = 0;
       this.lruNext[pfn] = 0;
     } else if (this.#unused <= this.sizePages) pfn = this.#unused++;
     else return 0;
@@ -94,9 +102,23 @@ export class PageFrames {
     this.flags[pfn] = 0;
     this.mapping[pfn] = 0;
     this.swapEntry[pfn] = 0;
-    this.lruNext[pfn] = this.#freeHead;
-    this.#freeHead = pfn;
+    this.lruNext[pfn] = 0;
+    if (this.#freeTail === 0) this.#freeHead = pfn;
+    else this.lruNext[this.#freeTail] = pfn;
+    this.#freeTail = pfn;
     this.#freeCount++;
+  }
+
+  /** One more PTE maps the page. */
+  addMapper(pfn: number): void {
+    if (++this.mapcount[pfn] === 2) this.sharingEpoch++;
+  }
+
+  /** One fewer maps it. Returns how many still do. */
+  removeMapper(pfn: number): number {
+    const left = --this.mapcount[pfn];
+    if (left === 1) this.sharingEpoch++;
+    return left;
   }
 
   /** The page's index in its object or anon_vma, in pages. */

@@ -20,25 +20,55 @@ const TABLE_FLAGS = PTE_PRESENT | PTE_RW | PTE_USER | PTE_ACCESSED | PTE_DIRTY;
 const PMD_PAGES = 2 ** 9;
 const PUD_PAGES = 2 ** 18;
 const PGD_PAGES = 2 ** 27;
+/** Pages that all of the top table covers. */
+const MAPPABLE_PAGES = PGD_PAGES * PTRS_PER_TABLE;
+
+/** Behind its tables, a chunk has a word for each: how often it was written, so that what was read off it can be kept. */
+const VERSIONS = TABLES_PER_CHUNK * WORDS_PER_TABLE;
+const CHUNK_WORDS = VERSIONS + TABLES_PER_CHUNK;
 
 /** All page tables of a machine. Table numbers start at 1; 0 is "no table". */
 export class PageTablePool {
+  readonly #work: Work;
   readonly #chunks: Uint32Array[] = [];
   readonly #free: number[] = [];
   #used = 1;
+
+  constructor(work: Work) {
+    this.#work = work;
+  }
 
   /** A table of empty entries. */
   take(): number {
     const table = this.#free.pop() ?? this.#used++;
     if (table >>> TABLES_PER_CHUNK_SHIFT === this.#chunks.length)
-      this.#chunks.push(new Uint32Array(TABLES_PER_CHUNK * WORDS_PER_TABLE));
+      this.#chunks.push(new Uint32Array(CHUNK_WORDS));
+    this.#work.pageTables++;
     return table;
   }
 
   giveBack(table: number): void {
     const base = entryOffset(table, 0);
-    this.chunkOf(table).fill(0, base, base + WORDS_PER_TABLE);
+    const chunk = this.chunkOf(table);
+    chunk.fill(0, base, base + WORDS_PER_TABLE);
+    chunk[VERSIONS + (base >>> 10)]++;
     this.#free.push(table);
+  }
+
+  /**
+   * Writes the PTE at `chunk[i]`: the only way to, but for the accessed and dirty bits that the processor sets,
+   * which nobody is told of.
+   */
+  write(chunk: Uint32Array, i: number, lo: number, hi: number): void {
+    chunk[i] = lo;
+    chunk[i + 1] = hi;
+    chunk[VERSIONS + (i >>> 10)]++;
+    this.#work.pteWrites++;
+  }
+
+  /** Changes with every write to a table. */
+  version(table: number): number {
+    return this.chunkOf(table)[VERSIONS + (table & (TABLES_PER_CHUNK - 1))];
   }
 
   chunkOf(table: number): Uint32Array {
@@ -51,7 +81,7 @@ export class PageTablePool {
   }
 
   get allocatedBytes(): number {
-    return this.#chunks.length * TABLES_PER_CHUNK * WORDS_PER_TABLE * 4;
+    return this.#chunks.length * CHUNK_WORDS * 4;
   }
 }
 
@@ -68,21 +98,14 @@ export function tableEnd(vpn: number): number {
 /** The page tables of one address space. */
 export class PageTables {
   readonly pool: PageTablePool;
-  readonly #work: Work;
   readonly #pgd: number;
   /** The last PTE table found, and the 2 MiB region it maps. */
   #lastRegion = -1;
   #lastTable = 0;
 
-  constructor(pool: PageTablePool, work: Work) {
+  constructor(pool: PageTablePool) {
     this.pool = pool;
-    this.#work = work;
-    this.#pgd = this.#takeTable();
-  }
-
-  #takeTable(): number {
-    this.#work.pageTables++;
-    return this.pool.take();
+    this.#pgd = pool.take();
   }
 
   #next(table: number, index: number): number {
@@ -94,7 +117,7 @@ export class PageTables {
   #nextOrMake(table: number, index: number): number {
     const next = this.#next(table, index);
     if (next !== 0) return next;
-    const made = this.#takeTable();
+    const made = this.pool.take();
     const chunk = this.pool.chunkOf(table);
     const i = entryOffset(table, index);
     chunk[i] = (made << 12) | TABLE_FLAGS;
@@ -106,6 +129,8 @@ export class PageTables {
   find(vpn: number): number {
     const region = Math.floor(vpn / PMD_PAGES);
     if (region === this.#lastRegion) return this.#lastTable;
+    // An access may be to anywhere; the index into a table wraps around.
+    if (!(vpn >= 0 && vpn < MAPPABLE_PAGES)) return 0;
     const pud = this.#next(this.#pgd, Math.floor(vpn / PGD_PAGES));
     if (pud === 0) return 0;
     const pmd = this.#next(pud, Math.floor(vpn / PUD_PAGES));
@@ -157,6 +182,7 @@ export class PageTables {
   freeTables(start: number, end: number): void {
     this.#freeLevel(this.#pgd, PGD_PAGES, 0, start, end);
     this.#lastRegion = -1;
+    this.#lastTable = 0;
   }
 
   /** Frees what the children of `table` (whose entries cover `span` pages from `base`) have within the range. */
@@ -177,7 +203,7 @@ export class PageTables {
 
   /** Frees every table, the top one included. The address space is gone then. */
   destroy(): void {
-    this.freeTables(0, PGD_PAGES * PTRS_PER_TABLE);
+    this.freeTables(0, MAPPABLE_PAGES);
     this.pool.giveBack(this.#pgd);
   }
 }

@@ -27,7 +27,7 @@ import {
 import type { Kernel } from "./kernel.ts";
 import type { Mm } from "./mm.ts";
 import { PG_ANON, ZERO_PFN } from "./page-frames.ts";
-import { entryOffset, tableEnd } from "./page-table.ts";
+import { entryOffset, PTRS_PER_TABLE, tableEnd } from "./page-table.ts";
 import { VM_SOFTDIRTY, type Vma } from "./vma.ts";
 
 const TASK_PAGES = TASK_SIZE / PAGE_SIZE + 1;
@@ -90,23 +90,35 @@ function readArea(k: Kernel, vma: Vma, start: number, end: number, words: Uint32
     if (vpn >= end) return;
     const stop = Math.min(end, tableEnd(vpn));
     const table = pageTables.find(vpn);
-    readTable(k, k.pageTables.chunkOf(table), entryOffset(table, vpn), stop - vpn, areaFlags, words, out);
-    k.work.pteReads += stop - vpn;
+    if (stop - vpn === PTRS_PER_TABLE) words.set(wholeTable(k, table, areaFlags), out);
+    else readTable(k, table, entryOffset(table, vpn), stop - vpn, areaFlags, words, out);
     out += (stop - vpn) * 2;
     vpn = stop;
   }
 }
 
+/** The entries of a whole table. */
+function wholeTable(k: Kernel, table: number, areaFlags: number): Uint32Array {
+  const version = k.pageTables.version(table);
+  const kept = k.pagemapCache.get(table, version, k.frames.sharingEpoch, areaFlags);
+  if (kept !== undefined) return kept;
+  const words = k.pagemapCache.put(table, version, k.frames.sharingEpoch, areaFlags);
+  readTable(k, table, entryOffset(table, 0), PTRS_PER_TABLE, areaFlags, words, 0);
+  return words;
+}
+
 /** The hot loop: `count` entries of one table. */
-function readTable(
+export function readTable(
   k: Kernel,
-  chunk: Uint32Array,
+  table: number,
   i: number,
   count: number,
   areaFlags: number,
   words: Uint32Array,
   out: number,
 ): void {
+  const chunk = k.pageTables.chunkOf(table);
+  k.work.pteReads += count;
   const pageFlags = k.frames.flags;
   const { mapcount } = k.frames;
   for (const stop = i + count * 2; i < stop; i += 2, out += 2) {

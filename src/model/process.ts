@@ -110,7 +110,7 @@ export class Process {
   constructor(kernel: Kernel, pid: number, group: MemoryGroup) {
     this.#kernel = kernel;
     this.pid = pid;
-    this.mm = new Mm(pid, group, kernel.pageTables, kernel.anonVmas, kernel.work);
+    this.mm = new Mm(pid, group, kernel.pageTables, kernel.anonVmas);
     this.pagemap = new Pagemap(kernel, this.mm);
   }
 

@@ -4,7 +4,7 @@ import type { Kernel } from "./kernel.ts";
 import { LRU_ACTIVE_ANON, LRU_ACTIVE_FILE, LRU_INACTIVE_ANON, LRU_INACTIVE_FILE } from "./lru.ts";
 import type { MemoryGroup } from "./memory-group.ts";
 import { putPage } from "./page-alloc.ts";
-import { PG_ACTIVE, PG_LOCKED, PG_LRU, PG_REFERENCED } from "./page-frames.ts";
+import { PG_ACTIVE, PG_LRU, PG_REFERENCED } from "./page-frames.ts";
 import { PageOut } from "./page-out.ts";
 import { clearReferenced } from "./rmap.ts";
 
@@ -121,9 +121,4 @@ export function reclaimAll(k: Kernel, group: MemoryGroup | null): number {
     idle = now === 0 ? idle + 1 : 0;
   }
   return freed;
-}
-
-/** Whether a page-out could take the page now: neither locked nor isolated. */
-export function isReclaimable(k: Kernel, pfn: number): boolean {
-  return (k.frames.flags[pfn] & (PG_LOCKED | PG_LRU)) === PG_LRU;
 }

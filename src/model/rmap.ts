@@ -9,15 +9,13 @@ import {
   PTE_SWP_SOFT_DIRTY,
   PTE_SWP_UFFD_WP,
   PTE_UFFD_WP,
-  swapPteHi,
-  swapPteLo,
 } from "../abi/index.ts";
 import type { AnonVmaLink } from "./anon-vma.ts";
+import { swapEntryPteHi, swapEntryPteLo } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
 import { putPage } from "./page-alloc.ts";
 import { PG_ANON, PG_ANON_EXCLUSIVE, PG_DIRTY, PG_SWAPBACKED, PG_SWAPCACHE } from "./page-frames.ts";
 import { entryOffset } from "./page-table.ts";
-import { swapArea, swapSlot } from "./swap.ts";
 import { VM_UFFD_WP, type Vma } from "./vma.ts";
 
 /** `page_add_new_anon_rmap`: a page that nobody else can know yet is mapped at `vpn`. */
@@ -25,7 +23,7 @@ export function addNewAnonRmap(k: Kernel, pfn: number, vma: Vma, vpn: number): v
   const { frames } = k;
   frames.flags[pfn] |= PG_SWAPBACKED;
   setAnon(k, pfn, vma, vpn, true);
-  frames.mapcount[pfn]++;
+  frames.addMapper(pfn);
 }
 
 /** `page_add_anon_rmap`: a page that came from swap is mapped at `vpn`. */
@@ -33,7 +31,7 @@ export function addAnonRmap(k: Kernel, pfn: number, vma: Vma, vpn: number, exclu
   const { frames } = k;
   if ((frames.flags[pfn] & PG_ANON) === 0) setAnon(k, pfn, vma, vpn, exclusive);
   else if (exclusive) frames.flags[pfn] |= PG_ANON_EXCLUSIVE;
-  frames.mapcount[pfn]++;
+  frames.addMapper(pfn);
 }
 
 /** `__page_set_anon_rmap`: not exclusive, the page may be another descendant's too, and belongs to the oldest anon_vma. */
@@ -56,7 +54,7 @@ export function moveAnonRmap(k: Kernel, pfn: number, vma: Vma): void {
 /** A PTE that mapped the page is gone; drops its reference too. */
 export function removeRmap(k: Kernel, pfn: number): void {
   const { frames } = k;
-  if (--frames.mapcount[pfn] === 0) frames.flags[pfn] &= ~PG_ANON_EXCLUSIVE;
+  if (frames.removeMapper(pfn) === 0) frames.flags[pfn] &= ~PG_ANON_EXCLUSIVE;
   putPage(k, pfn);
 }
 
@@ -107,8 +105,7 @@ export function tryToUnmapOne(k: Kernel, pfn: number, vma: Vma): void {
         frames.flags[pfn] |= PG_SWAPBACKED | PG_DIRTY;
         return;
       }
-      chunk[i] = 0;
-      chunk[i + 1] = 0;
+      k.pageTables.write(chunk, i, 0, 0);
     } else {
       if ((frames.flags[pfn] & PG_SWAPCACHE) === 0) return;
       const entry = frames.swapEntry[pfn];
@@ -118,19 +115,15 @@ export function tryToUnmapOne(k: Kernel, pfn: number, vma: Vma): void {
         ((lo & PTE_SOFT_DIRTY) !== 0 ? PTE_SWP_SOFT_DIRTY : 0) |
         ((lo & PTE_UFFD_WP) !== 0 ? PTE_SWP_UFFD_WP : 0);
       frames.flags[pfn] &= ~PG_ANON_EXCLUSIVE;
-      chunk[i] = swapPteLo(swapSlot(entry), flags);
-      chunk[i + 1] = swapPteHi(swapArea(entry), swapSlot(entry));
+      k.pageTables.write(chunk, i, swapEntryPteLo(entry, flags), swapEntryPteHi(entry));
     }
   } else if ((lo & PTE_UFFD_WP) !== 0 && (vma.flags & VM_UFFD_WP) !== 0 && k.uffdWpMarkerHi !== 0) {
-    chunk[i] = k.uffdWpMarkerLo;
-    chunk[i + 1] = k.uffdWpMarkerHi;
+    k.pageTables.write(chunk, i, k.uffdWpMarkerLo, k.uffdWpMarkerHi);
   } else {
     // The RFC's hint: 0, that is none, unless the configuration has PTE_MARKER_PAGEOUT.
-    chunk[i] = k.pageoutMarkerLo;
-    chunk[i + 1] = k.pageoutMarkerHi;
+    k.pageTables.write(chunk, i, k.pageoutMarkerLo, k.pageoutMarkerHi);
     if (k.pageoutMarkerHi !== 0) k.work.pageoutMarkers++;
   }
-  k.work.pteWrites++;
   if ((lo & PTE_DIRTY) !== 0) frames.flags[pfn] |= PG_DIRTY;
   removeRmap(k, pfn);
 }
@@ -150,8 +143,7 @@ export function clearReferenced(k: Kernel, pfn: number): number {
     const chunk = k.pageTables.chunkOf(table);
     const i = entryOffset(table, vpn);
     if ((chunk[i] & PTE_ACCESSED) === 0) continue;
-    chunk[i] &= ~PTE_ACCESSED;
-    k.work.pteWrites++;
+    k.pageTables.write(chunk, i, chunk[i] & ~PTE_ACCESSED, chunk[i + 1]);
     referenced++;
   }
   return referenced;

@@ -4,8 +4,8 @@ import { PAGE_SIZE } from "../abi/index.ts";
 import { IntervalTree } from "./interval-tree.ts";
 import type { Vma } from "./vma.ts";
 
-const LEAF_SHIFT = 10;
-const LEAF_PAGES = 1 << LEAF_SHIFT;
+/** The page cache is in leaves of so many entries, made when first needed. */
+export const LEAF_PAGES = 1024;
 
 /** A page-cache entry: 0 a hole, positive a frame number, negative the complement of a packed swap entry. */
 export type CacheEntry = number;
@@ -54,6 +54,11 @@ export class ShmemObject {
     this.#lastLeaf = number;
     this.#lastEntries = entries;
     return entries;
+  }
+
+  /** The entries of the leaf that has `index`: its own is at `index % LEAF_PAGES`. Undefined if all are holes. */
+  leafOf(index: number): Int32Array | undefined {
+    return this.#leaf(Math.floor(index / LEAF_PAGES));
   }
 
   get(index: number): CacheEntry {

@@ -22,8 +22,8 @@ export function clearSoftDirty(k: Kernel, mm: Mm): void {
       k.work.pteReads += stop - vpn;
       for (let i = entryOffset(table, vpn); vpn < stop; vpn++, i += 2) {
         if (isPteNone(chunk[i], chunk[i + 1])) continue;
-        chunk[i] &= isPtePresent(chunk[i]) ? ~(PTE_RW | PTE_SOFT_DIRTY) : ~PTE_SWP_SOFT_DIRTY;
-        k.work.pteWrites++;
+        const kept = isPtePresent(chunk[i]) ? ~(PTE_RW | PTE_SOFT_DIRTY) : ~PTE_SWP_SOFT_DIRTY;
+        k.pageTables.write(chunk, i, chunk[i] & kept, chunk[i + 1]);
       }
       vpn = pageTables.skipToTable(vpn, vma.end);
     }

@@ -83,9 +83,7 @@ function unusePte(k: Kernel, vma: Vma, vpn: number, chunk: Uint32Array, i: numbe
     (vma.protLo & ~PTE_ACCESSED) |
     ((lo & PTE_SWP_SOFT_DIRTY) !== 0 ? PTE_SOFT_DIRTY : 0) |
     ((lo & PTE_SWP_UFFD_WP) !== 0 ? PTE_UFFD_WP : 0);
-  chunk[i] = (pfn << 12) | flags;
-  chunk[i + 1] = (pfn >>> 20) | vma.protHi;
-  k.work.pteWrites++;
+  k.pageTables.write(chunk, i, (pfn << 12) | flags, (pfn >>> 20) | vma.protHi);
   swap.release(entry);
   swap.freeSwapOf(pfn);
 }

@@ -36,18 +36,12 @@ export function zapRange(k: Kernel, vma: Vma, start: number, end: number, scope:
   }
 }
 
-function clear(k: Kernel, chunk: Uint32Array, i: number): void {
-  chunk[i] = 0;
-  chunk[i + 1] = 0;
-  k.work.pteWrites++;
-}
-
 function zapPresent(k: Kernel, vma: Vma, chunk: Uint32Array, i: number, scope: ZapScope): void {
   const { frames } = k;
   const lo = chunk[i];
   const pfn = (lo >>> 12) | (chunk[i + 1] << 20);
   if (scope === "shared" && pfn !== ZERO_PFN && (frames.flags[pfn] & PG_ANON) !== 0) return;
-  clear(k, chunk, i);
+  k.pageTables.write(chunk, i, 0, 0);
   if ((lo & PTE_UFFD_WP) !== 0) leaveUffdWpMarker(k, vma, chunk, i, scope);
   if (pfn === ZERO_PFN) return;
   if ((frames.flags[pfn] & PG_ANON) === 0) {
@@ -63,12 +57,12 @@ function zapSwapForm(k: Kernel, vma: Vma, chunk: Uint32Array, i: number, scope: 
   const hi = chunk[i + 1];
   if (k.markers !== undefined && isMarkerPte(k.markers, lo, hi)) {
     if (scope !== "markers too" && outlivesZap(k, vma, markerBits(lo, hi))) return;
-    clear(k, chunk, i);
+    k.pageTables.write(chunk, i, 0, 0);
     return;
   }
   // A swap entry is a private page's.
   if (scope === "shared") return;
-  clear(k, chunk, i);
+  k.pageTables.write(chunk, i, 0, 0);
   if ((lo & PTE_SWP_UFFD_WP) !== 0) leaveUffdWpMarker(k, vma, chunk, i, scope);
   freeSwapAndCache(k, pteSwapEntry(lo, hi));
 }
@@ -76,8 +70,7 @@ function zapSwapForm(k: Kernel, vma: Vma, chunk: Uint32Array, i: number, scope: 
 /** `zap_install_uffd_wp_if_needed`: what was write-protected in a mapping of an object stays so. */
 function leaveUffdWpMarker(k: Kernel, vma: Vma, chunk: Uint32Array, i: number, scope: ZapScope): void {
   if (scope === "markers too" || vma.object === null || (vma.flags & VM_UFFD_WP) === 0) return;
-  chunk[i] = k.uffdWpMarkerLo;
-  chunk[i + 1] = k.uffdWpMarkerHi;
+  k.pageTables.write(chunk, i, k.uffdWpMarkerLo, k.uffdWpMarkerHi);
 }
 
 /** Markers that only go with their mapping: uffd-wp on an object, guard regions. */

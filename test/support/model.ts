@@ -9,6 +9,7 @@ import {
   MemorySwapDevice,
   type Process,
 } from "../../src/model/index.ts";
+import { entryOffset } from "../../src/model/page-table.ts";
 
 export const PAGE = 4096;
 
@@ -64,7 +65,9 @@ function retire(kernel: Kernel): void {
   };
   const leaked = Object.entries(left).filter(([, count]) => count !== 0);
   if (leaked.length > 0)
-    throw new Error(`left when all has ended: ${leaked.map(([what, count]) => `${count} ${what}`).join(", ")}`);
+    throw new Error(
+      `left when all has ended: ${leaked.map(([what, count]) => `${count} ${what}`).join(", ")}`,
+    );
 }
 
 /** Pagemap entries, read as one reads the real file: little-endian words in a Buffer. */
@@ -157,9 +160,14 @@ export function stateHash(kernel: Kernel): string {
       const { start, end, flags, pgoff, protLo, protHi, object } = vma;
       add("area", start, end, flags, pgoff, protLo, protHi, object?.id ?? 0, vma.anonVma?.id ?? 0);
       const { pageTables } = process.mm;
-      for (let vpn = pageTables.skipToTable(start, end); vpn < end; vpn = pageTables.skipToTable(vpn + 1, end)) {
-        const words = kernel.pageTables.chunkOf(pageTables.find(vpn));
-        const i = (((pageTables.find(vpn) & 15) << 9) | (vpn % 512)) * 2;
+      for (
+        let vpn = pageTables.skipToTable(start, end);
+        vpn < end;
+        vpn = pageTables.skipToTable(vpn + 1, end)
+      ) {
+        const table = pageTables.find(vpn);
+        const words = kernel.pageTables.chunkOf(table);
+        const i = entryOffset(table, vpn);
         if (words[i] !== 0 || words[i + 1] !== 0) add(vpn, words[i], words[i + 1]);
       }
     }
@@ -181,9 +189,26 @@ export function stateHash(kernel: Kernel): string {
   for (const area of kernel.swap.areas)
     add("swap", area.type, area.usedSlots, area.unusedFrom, ...area.counts, ...area.cache, ...area.group);
   for (const object of kernel.objects) {
-    add("object", object.id, object.sizeBytes, object.residentPages, object.swappedPages, object.mappings.size);
-    for (let i = object.nextEntry(0, 2 ** 40); i < 2 ** 40; i = object.nextEntry(i + 1, 2 ** 40)) add(i, object.get(i));
+    add(
+      "object",
+      object.id,
+      object.sizeBytes,
+      object.residentPages,
+      object.swappedPages,
+      object.mappings.size,
+    );
+    for (let i = object.nextEntry(0, 2 ** 40); i < 2 ** 40; i = object.nextEntry(i + 1, 2 ** 40))
+      add(i, object.get(i));
   }
   add("vmstat", JSON.stringify(kernel.vmstat), kernel.pageTables.inUse, kernel.anonVmas.count);
   return hash.digest("hex");
+}
+
+/** Overwrites a PTE whose page table is there. */
+export function setPte(kernel: Kernel, process: Process, address: number, lo: number, hi: number): void {
+  const vpn = address / PAGE;
+  const table = process.mm.pageTables.find(vpn);
+  const words = kernel.pageTables.chunkOf(table);
+  words[entryOffset(table, vpn)] = lo;
+  words[entryOffset(table, vpn) + 1] = hi;
 }
