@@ -337,6 +337,7 @@ const ACTIONS: readonly (readonly [string, Action])[] = [
       if (range === undefined) return "-";
       const advice = ADVICE[(d >>> 6) % ADVICE.length];
       const errors = ["ENOMEM", "EINVAL", "EACCES", "EFAULT"];
+      if (advice === "FREE") markSharersFreed(world, range);
       const error = attempt(errors, () => range.process.madvise(range.address, range.lengthBytes, advice));
       advise(world.kernel, range, advice, error);
       return `${range.text} ${advice} ${error}`;
@@ -459,6 +460,21 @@ const ADVICE = [
   "POPULATE_READ",
   "POPULATE_WRITE",
 ] as const;
+
+/**
+ * MADV_FREE takes a clean page from everyone who shares it since a fork, as Linux does (docs/findings.md): so all
+ * who have the frame mapped may find zeros.
+ */
+function markSharersFreed(world: FuzzWorld, range: NonNullable<ReturnType<FuzzWorld["pickRange"]>>): void {
+  if (range.mapping.object !== undefined) return;
+  const freed = new Set<number>();
+  for (let i = 0; i < range.pages; i++) freed.add(range.process.frameAt(range.address + i * PAGE_SIZE));
+  freed.delete(-1);
+  for (const { process, mappings } of world.processes)
+    for (const mapping of mappings)
+      for (const [page, own] of mapping.own)
+        if (freed.has(process.frameAt(mapping.address + page * PAGE_SIZE))) own.maybeZero = true;
+}
 
 /** What an advice does to what can be read. */
 function advise(

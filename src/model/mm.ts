@@ -17,8 +17,9 @@ export class Mm {
   readonly #anonVmas: AnonVmas;
   /** In order of address. Changed only by the methods here. */
   readonly #vmas: Vma[] = [];
-  /** Above this page no gap is known to be free: where the search for one begins. */
-  #gapHint = TASK_PAGES;
+  /** There is no gap of `#hintPages` or more above page `#hintEnd`: where the search for such a one begins. */
+  #hintPages = 1;
+  #hintEnd = TASK_PAGES;
 
   constructor(id: number, group: MemoryGroup, pool: PageTablePool, anonVmas: AnonVmas) {
     this.id = id;
@@ -57,23 +58,21 @@ export class Mm {
 
   /** The highest free range of that size, top down; undefined if there is none. */
   unmappedArea(sizePages: number): number | undefined {
-    const from = this.#gapHint;
-    const found = this.#highestGap(sizePages, from);
-    return found ?? (from < TASK_PAGES ? this.#highestGap(sizePages, TASK_PAGES) : undefined);
-  }
-
-  #highestGap(sizePages: number, below: number): number | undefined {
-    let end = below;
-    for (let i = this.position(below - 1); i >= 0; i--) {
+    const isHinted = sizePages >= this.#hintPages;
+    let end = isHinted ? this.#hintEnd : TASK_PAGES;
+    let largestPassed = isHinted ? this.#hintPages - 1 : 0;
+    let i = Math.min(this.position(end - 1), this.#vmas.length - 1);
+    for (; i >= 0; i--) {
       const vma = this.#vmas[i];
-      if (vma === undefined) continue;
-      if (vma.end <= end && end - vma.end >= sizePages) break;
+      const gap = end - vma.end;
+      if (gap >= sizePages) break;
+      largestPassed = Math.max(largestPassed, gap);
       end = Math.min(end, vma.start);
     }
-    const start = end - sizePages;
-    if (start < FIRST_PAGE) return undefined;
-    this.#gapHint = end;
-    return start;
+    if (end - sizePages < FIRST_PAGE) return undefined;
+    this.#hintPages = largestPassed + 1;
+    this.#hintEnd = end;
+    return end - sizePages;
   }
 
   #link(vma: Vma): void {
@@ -91,10 +90,12 @@ export class Mm {
 
   /** Takes an area out for good. Its pages must have been zapped. */
   remove(vma: Vma): void {
-    this.#vmas.splice(this.position(vma.start), 1);
+    const i = this.position(vma.start);
+    this.#vmas.splice(i, 1);
     this.#unlink(vma);
     this.#anonVmas.unlink(vma);
-    this.#gapHint = Math.max(this.#gapHint, vma.end);
+    // The gap that there is now ends where the next area begins.
+    this.#hintEnd = Math.max(this.#hintEnd, this.#vmas[i]?.start ?? TASK_PAGES);
   }
 
   /** Changes an area's extent; `start`, `pgoff` and `end` move together as the caller says. */

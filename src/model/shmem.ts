@@ -230,15 +230,28 @@ export function fallocateObject(
   lengthBytes: number,
   group: MemoryGroup,
 ): number {
+  const first = Math.floor(position / PAGE_SIZE);
   const end = Math.ceil((position + lengthBytes) / PAGE_SIZE);
-  for (let index = Math.floor(position / PAGE_SIZE); index < end; index++) {
+  for (let index = first; index < end; index++) {
     const pfn = findPage(k, object, index, "fallocate", group);
-    if (pfn < 0) return pfn;
+    if (pfn < 0) {
+      removeReserved(k, object, first, index);
+      return pfn;
+    }
     k.frames.flags[pfn] |= PG_DIRTY;
     releasePage(k, pfn);
   }
   object.sizeBytes = Math.max(object.sizeBytes, position + lengthBytes);
   return 0;
+}
+
+/** `shmem_undo_range` after a fallocate that failed: the pages that are not content go, those reserved before too. */
+function removeReserved(k: Kernel, object: ShmemObject, first: number, end: number): void {
+  const { frames } = k;
+  for (let index = object.nextEntry(first, end); index < end; index = object.nextEntry(index + 1, end)) {
+    const entry = object.get(index);
+    if (entry > 0 && (frames.flags[entry] & (PG_UPTODATE | PG_LOCKED)) === 0) removeFromPageCache(k, entry);
+  }
 }
 
 /** `shmem_undo_range`: removes pages `first` to `end` of the object from memory and swap. They must be unmapped. */

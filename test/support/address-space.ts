@@ -12,14 +12,14 @@ export const PRIVATE_RW = VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE;
 
 /** Address spaces that share page tables and anon_vmas, as those of one machine do. */
 export class AddressSpaces {
-  readonly pool = new PageTablePool();
-  readonly anonVmas = new AnonVmas();
   readonly work = new Work();
+  readonly pool = new PageTablePool(this.work);
+  readonly anonVmas = new AnonVmas();
   readonly #group = new MemoryGroup(0, "/", Number.POSITIVE_INFINITY);
   #nextId = 1;
 
   create(): Mm {
-    return new Mm(this.#nextId++, this.#group, this.pool, this.anonVmas, this.work);
+    return new Mm(this.#nextId++, this.#group, this.pool, this.anonVmas);
   }
 }
 
