@@ -6,9 +6,9 @@ import type { MemoryGroup } from "./memory-group.ts";
 import { type PageTablePool, PageTables } from "./page-table.ts";
 import { VM_ACCESS_FLAGS, VM_SOFTDIRTY, Vma } from "./vma.ts";
 
-const TASK_PAGES = TASK_SIZE / PAGE_SIZE;
-/** `vm.mmap_min_addr`, in pages. */
-const FIRST_PAGE = 16;
+export const TASK_PAGES = TASK_SIZE / PAGE_SIZE;
+/** `vm.mmap_min_addr`, in pages: nothing goes below it unasked. */
+export const FIRST_PAGE = 16;
 
 export class Mm {
   readonly id: number;

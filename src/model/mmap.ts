@@ -2,7 +2,7 @@
 
 import { ERRNO } from "../abi/index.ts";
 import type { Kernel } from "./kernel.ts";
-import type { Mm } from "./mm.ts";
+import { FIRST_PAGE, type Mm, TASK_PAGES } from "./mm.ts";
 import { dropIfUnused } from "./shmem.ts";
 import type { ShmemObject } from "./shmem-object.ts";
 import { setPageProt, VM_SOFTDIRTY, Vma } from "./vma.ts";
@@ -28,14 +28,9 @@ export interface MapRequest {
 export function mmap(k: Kernel, mm: Mm, request: MapRequest): number {
   const { sizePages, object } = request;
   if (sizePages <= 0) return -ERRNO.EINVAL;
-  let { start } = request;
-  if (request.isFixed) {
-    if (start === undefined) return -ERRNO.EINVAL;
-    const error = munmap(k, mm, start, start + sizePages);
-    if (error !== 0) return error;
-  }
-  if (start === undefined || !mm.isFree(start, start + sizePages)) start = mm.unmappedArea(sizePages);
-  if (start === undefined) return -ERRNO.ENOMEM;
+  const start = request.isFixed ? request.start : place(mm, request.start, sizePages);
+  if (start === undefined || start + sizePages > TASK_PAGES) return -ERRNO.ENOMEM;
+  if (request.isFixed) munmap(k, mm, start, start + sizePages);
   const flags = request.flags | (k.config.MEM_SOFT_DIRTY ? VM_SOFTDIRTY : 0);
   const vma = new Vma(mm, start, start + sizePages, flags, object, object === null ? start : request.pgoff);
   mm.insert(vma);
@@ -43,9 +38,21 @@ export function mmap(k: Kernel, mm: Mm, request: MapRequest): number {
   return start;
 }
 
-/** `munmap` of pages `start` to `end`; gaps are no error. Returns 0, or minus EINVAL for an empty range. */
+/** `arch_get_unmapped_area_topdown`: at the hint if that is free, else the highest place there is. */
+function place(mm: Mm, hint: number | undefined, sizePages: number): number | undefined {
+  if (hint !== undefined && hint > 0) {
+    const start = Math.max(hint, FIRST_PAGE);
+    if (mm.isFree(start, start + sizePages)) return start;
+  }
+  return mm.unmappedArea(sizePages);
+}
+
+/**
+ * `munmap` of pages `start` to `end`; gaps are no error. Returns 0, or minus EINVAL for a range that is empty or not
+ * within user addresses.
+ */
 export function munmap(k: Kernel, mm: Mm, start: number, end: number): number {
-  if (end <= start) return -ERRNO.EINVAL;
+  if (end <= start || end > TASK_PAGES) return -ERRNO.EINVAL;
   mm.splitAt(start, end);
   const first = mm.position(start);
   const gone: Vma[] = [];

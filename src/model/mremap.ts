@@ -12,7 +12,7 @@ import {
   PTE_UFFD_WP,
 } from "../abi/index.ts";
 import type { Kernel } from "./kernel.ts";
-import type { Mm } from "./mm.ts";
+import { type Mm, TASK_PAGES } from "./mm.ts";
 import { munmap } from "./mmap.ts";
 import { entryOffset } from "./page-table.ts";
 import { dropRegistration } from "./userfaultfd.ts";
@@ -30,14 +30,14 @@ export interface RemapRequest {
 
 /**
  * `mremap`: the page number at which the mapping now is, or minus an errno: EFAULT if the old range is not in one area,
- * EINVAL for an empty or overlapping one, ENOMEM if there is no room.
+ * EINVAL for an empty or overlapping one or a place beyond user addresses, ENOMEM if there is no room.
  */
 export function mremap(k: Kernel, mm: Mm, request: RemapRequest): number {
   const { start, oldPages, newPages, to } = request;
   if (newPages <= 0 || oldPages <= 0 || (to !== undefined && !request.mayMove)) return -ERRNO.EINVAL;
   if (mm.find(start) === undefined) return -ERRNO.EFAULT;
   if (to !== undefined) {
-    if (to < start + oldPages && start < to + newPages) return -ERRNO.EINVAL;
+    if (to + newPages > TASK_PAGES || (to < start + oldPages && start < to + newPages)) return -ERRNO.EINVAL;
     munmap(k, mm, to, to + newPages);
   }
   if (newPages < oldPages) munmap(k, mm, start + newPages, start + oldPages);

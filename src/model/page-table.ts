@@ -85,20 +85,27 @@ export class PageTablePool {
   }
 }
 
-/** Where in its chunk the entry of `vpn` (a virtual page number) is in `table`, a PTE table. */
-export function entryOffset(table: number, vpn: number): number {
-  return ((table & (TABLES_PER_CHUNK - 1)) << 10) | ((vpn % PTRS_PER_TABLE) << 1);
+/** The page number at which the PTE table of `vpn` starts. */
+export function tableStart(vpn: number): number {
+  // Page numbers exceed 32 bits, and the remainder of a double (%) is a call: this is several times faster.
+  return Math.floor(vpn * (1 / PMD_PAGES)) * PMD_PAGES;
 }
 
 /** The page number at which the PTE table of `vpn` ends. */
 export function tableEnd(vpn: number): number {
-  return (Math.floor(vpn / PMD_PAGES) + 1) * PMD_PAGES;
+  return tableStart(vpn) + PMD_PAGES;
+}
+
+/** Where in its chunk the entry of `vpn` (a virtual page number) is in `table`, a PTE table. */
+export function entryOffset(table: number, vpn: number): number {
+  return ((table & (TABLES_PER_CHUNK - 1)) << 10) | ((vpn - tableStart(vpn)) << 1);
 }
 
 /** The page tables of one address space. */
 export class PageTables {
   readonly pool: PageTablePool;
-  readonly #pgd: number;
+  /** The top table; 0, which has no entries, once the address space is gone. */
+  #pgd: number;
   /** The last PTE table found, and the 2 MiB region it maps. */
   #lastRegion = -1;
   #lastTable = 0;
@@ -127,7 +134,7 @@ export class PageTables {
 
   /** The PTE table that covers `vpn`, or 0 if there is none. */
   find(vpn: number): number {
-    const region = Math.floor(vpn / PMD_PAGES);
+    const region = Math.floor(vpn * (1 / PMD_PAGES));
     if (region === this.#lastRegion) return this.#lastTable;
     // An access may be to anywhere; the index into a table wraps around.
     if (!(vpn >= 0 && vpn < MAPPABLE_PAGES)) return 0;
@@ -205,5 +212,6 @@ export class PageTables {
   destroy(): void {
     this.freeTables(0, MAPPABLE_PAGES);
     this.pool.giveBack(this.#pgd);
+    this.#pgd = 0;
   }
 }

@@ -6,7 +6,6 @@ import {
   isPteNone,
   isPtePresent,
   markerBits,
-  PAGE_SIZE,
   PAGEMAP_ENTRY_BYTES,
   PM_HI_FILE,
   PM_HI_GUARD_REGION,
@@ -22,15 +21,12 @@ import {
   PTE_UFFD_WP,
   swapPteOffset,
   swapPteType,
-  TASK_SIZE,
 } from "../abi/index.ts";
 import type { Kernel } from "./kernel.ts";
-import type { Mm } from "./mm.ts";
+import { type Mm, TASK_PAGES } from "./mm.ts";
 import { PG_ANON, ZERO_PFN } from "./page-frames.ts";
 import { entryOffset, PTRS_PER_TABLE, tableEnd } from "./page-table.ts";
 import { VM_SOFTDIRTY, type Vma } from "./vma.ts";
-
-const TASK_PAGES = TASK_SIZE / PAGE_SIZE + 1;
 
 /** The file: entries as a reader with CAP_SYS_ADMIN sees them (with frame numbers, swap types and offsets). */
 export class Pagemap {
@@ -47,7 +43,7 @@ export class Pagemap {
    * 0 at the end of user addresses. Throws EINVAL unless length and offset are multiples of 8.
    */
   pread(buffer: Uint8Array, offset: number): number {
-    if (offset % PAGEMAP_ENTRY_BYTES !== 0 || buffer.length % PAGEMAP_ENTRY_BYTES !== 0)
+    if (offset < 0 || offset % PAGEMAP_ENTRY_BYTES !== 0 || buffer.length % PAGEMAP_ENTRY_BYTES !== 0)
       throw new Errno("EINVAL", "pread", "pagemap is read in multiples of 8 bytes");
     const start = offset / PAGEMAP_ENTRY_BYTES;
     const end = Math.min(start + buffer.length / PAGEMAP_ENTRY_BYTES, TASK_PAGES);

@@ -118,26 +118,32 @@ export class Process {
     return this.#hasExited;
   }
 
+  #mustBeAlive(): void {
+    if (this.#hasExited) throw new Error(`process ${this.pid} has exited`);
+  }
+
   #fail(syscall: string, code: ErrnoCode, detail: string): never {
     throw new Errno(code, syscall, detail);
   }
 
   /** Returns the address of the mapping. */
   mmap(options: MmapOptions): number {
+    this.#mustBeAlive();
     const { object, offsetBytes = 0, shared = false } = options;
     if (!(options.lengthBytes > 0)) this.#fail("mmap", "EINVAL", `length ${options.lengthBytes}`);
     const sizePages = toPages(options.lengthBytes);
     const pgoff = toVpn("mmap", offsetBytes);
-    const start = options.address === undefined ? undefined : toVpn("mmap", options.address);
-    if (options.fixed === true && start !== undefined && start * PAGE_SIZE + sizePages * PAGE_SIZE > 2 ** 47)
-      this.#fail("mmap", "ENOMEM", "the range ends above user addresses");
+    const { address, fixed: isFixed = false } = options;
+    if (isFixed && address === undefined) this.#fail("mmap", "EINVAL", "fixed, and no address");
+    // A hint may be anywhere in its page.
+    const start = address === undefined ? undefined : toVpn("mmap", isFixed ? address : address - (address % PAGE_SIZE));
+    if (object !== undefined && !object.object.isOpen) this.#fail("mmap", "EBADF", "the descriptor is closed");
     let target = object?.object ?? null;
     if (target === null && shared) {
       target = this.#kernel.createObject(sizePages * PAGE_SIZE);
       target.isOpen = false;
     }
     const mayFlags = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | (shared ? VM_SHARED | VM_MAYSHARE : 0);
-    const isFixed = options.fixed === true;
     const flags = accessFlags(options) | mayFlags;
     const vpn = mmap(this.#kernel, this.mm, { start, isFixed, sizePages, flags, object: target, pgoff });
     if (vpn < 0 && target !== null && target.isUnused) this.#kernel.forgetObject(target);
@@ -202,6 +208,7 @@ export class Process {
 
   /** Returns the child. */
   fork(): Process {
+    this.#mustBeAlive();
     const child = this.#kernel.addProcess(this.mm.group);
     copyAddressSpace(this.#kernel, child.mm, this.mm);
     return child;
@@ -209,6 +216,7 @@ export class Process {
 
   /** Ends the process; what only it used is freed. */
   exit(): void {
+    this.#mustBeAlive();
     unmapAll(this.#kernel, this.mm);
     this.#kernel.removeProcess(this);
     this.#hasExited = true;

@@ -62,12 +62,13 @@ export class ShmemObject {
   }
 
   get(index: number): CacheEntry {
-    const entries = this.#leaf(Math.floor(index / LEAF_PAGES));
-    return entries === undefined ? 0 : entries[index % LEAF_PAGES];
+    const number = Math.floor(index * (1 / LEAF_PAGES));
+    const entries = this.#leaf(number);
+    return entries === undefined ? 0 : entries[index - number * LEAF_PAGES];
   }
 
   set(index: number, entry: CacheEntry): void {
-    const number = Math.floor(index / LEAF_PAGES);
+    const number = Math.floor(index * (1 / LEAF_PAGES));
     let entries = this.#leaf(number);
     if (entries === undefined) {
       if (entry === 0) return;
@@ -76,12 +77,13 @@ export class ShmemObject {
       this.#lastLeaf = number;
       this.#lastEntries = entries;
     }
-    const was = entries[index % LEAF_PAGES];
+    const at = index - number * LEAF_PAGES;
+    const was = entries[at];
     if (was > 0) this.residentPages--;
     else if (was < 0) this.swappedPages--;
     if (entry > 0) this.residentPages++;
     else if (entry < 0) this.swappedPages++;
-    entries[index % LEAF_PAGES] = entry;
+    entries[at] = entry;
   }
 
   /** Index of the first entry that is not a hole from `from` on, below `end`; `end` if there is none. */
@@ -97,7 +99,8 @@ export class ShmemObject {
         continue;
       }
       const stop = Math.min(end, (number + 1) * LEAF_PAGES);
-      for (; index < stop; index++) if (entries[index % LEAF_PAGES] !== 0) return index;
+      const base = number * LEAF_PAGES;
+      for (; index < stop; index++) if (entries[index - base] !== 0) return index;
     }
     return end;
   }

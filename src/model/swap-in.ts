@@ -36,7 +36,7 @@ export class SwapReadahead {
     if (hits === 0) pages = Math.abs(slot - this.#previousSlot) === 1 ? 2 : 1;
     else for (pages = 4; pages < hits + 2; pages *= 2);
     pages = Math.max(Math.min(pages, this.#pagesMax), Math.floor(this.#previousPages / 2));
-    this.#previousSlot = slot;
+    if (hits === 0) this.#previousSlot = slot;
     this.#previousPages = pages;
     return pages;
   }

@@ -208,7 +208,5 @@ export function stateHash(kernel: Kernel): string {
 export function setPte(kernel: Kernel, process: Process, address: number, lo: number, hi: number): void {
   const vpn = address / PAGE;
   const table = process.mm.pageTables.find(vpn);
-  const words = kernel.pageTables.chunkOf(table);
-  words[entryOffset(table, vpn)] = lo;
-  words[entryOffset(table, vpn) + 1] = hi;
+  kernel.pageTables.write(kernel.pageTables.chunkOf(table), entryOffset(table, vpn), lo, hi);
 }

@@ -1,6 +1,6 @@
 /** Swap in a real file (Node only). */
 
-import { closeSync, fstatSync, ftruncateSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, ftruncateSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
 import { PAGE_SIZE } from "../../abi/index.ts";
 import { ConfigError } from "../config.ts";
 import type { PageStore } from "../page-store.ts";
@@ -35,18 +35,18 @@ export class FileSwapDevice implements SwapDevice {
   #dirtyFrom = WINDOW_PAGES;
   #dirtyTo = 0;
 
-  /** Creates or opens the file. Throws the error of `open` where that fails, and refuses a file that is too large. */
+  /** Creates or opens the file. Throws the error of `open` where that fails. */
   constructor(options: FileSwapDeviceOptions) {
     if (!Number.isInteger(options.slots) || options.slots < 2)
       throw new ConfigError(`swap file ${options.path}: slots ${options.slots} must be an integer from 2`);
     this.slots = options.slots;
     this.synchronous = options.synchronous ?? true;
     this.#path = options.path;
+    this.#removeOnClose = (options.temporary ?? true) && !existsSync(options.path);
     this.#fd = openSync(options.path, "a+");
     closeSync(this.#fd);
     this.#fd = openSync(options.path, "r+");
     const existing = fstatSync(this.#fd).size;
-    this.#removeOnClose = (options.temporary ?? true) && existing === 0;
     if (existing < options.slots * PAGE_SIZE) ftruncateSync(this.#fd, options.slots * PAGE_SIZE);
   }
 

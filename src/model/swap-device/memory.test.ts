@@ -1,0 +1,63 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { ConfigError } from "../config.ts";
+import { ChunkedPageStore, NoPageStore } from "../page-store.ts";
+import { MemorySwapDevice } from "./memory.ts";
+
+const filled = (value: number): Uint8Array => new Uint8Array(4096).fill(value);
+
+describe("swap in memory", () => {
+  test.each([1, 0, -1, 1.5, Number.NaN, Infinity])("of %d slots is refused", (slots) => {
+    expect(() => new MemorySwapDevice({ slots })).toThrow(
+      new ConfigError(`swap device: slots ${slots} must be an integer from 2`),
+    );
+  });
+
+  test("is synchronous, as zram is, unless it is told to act like a disk", () => {
+    expect(new MemorySwapDevice({ slots: 2 }).synchronous).toBe(true);
+    expect(new MemorySwapDevice({ slots: 2, synchronous: false }).synchronous).toBe(false);
+  });
+
+  test("gives back, over any writes and reads, what was written last", () => {
+    const slots = 3000;
+    const anySlot = fc.oneof(fc.nat(5), fc.nat(slots - 1));
+    const operation = fc.record({ isWrite: fc.boolean(), slot: anySlot, value: fc.nat(255) });
+    fc.assert(
+      fc.property(fc.array(operation, { maxLength: 40 }), (operations) => {
+        const device = new MemorySwapDevice({ slots });
+        const pages = new ChunkedPageStore(2);
+        const naive = new Map<number, number>();
+        for (const { isWrite, slot, value } of operations) {
+          if (isWrite) {
+            pages.bytes(0).fill(value);
+            device.write(slot, pages, 0);
+            naive.set(slot, value);
+          } else {
+            pages.bytes(1).fill(0xee);
+            device.read(slot, pages, 1);
+            expect(pages.bytes(1)).toEqual(filled(naive.get(slot) ?? 0));
+          }
+        }
+      }),
+    );
+  });
+
+  test("keeps a copy: the page may change after", () => {
+    const device = new MemorySwapDevice({ slots: 2 });
+    const pages = new ChunkedPageStore(2);
+    pages.bytes(0).fill(1);
+    device.write(1, pages, 0);
+    pages.bytes(0).fill(2);
+    device.read(1, pages, 1);
+    expect(pages.bytes(1)).toEqual(filled(1));
+  });
+
+  test("without contents works with pages that have none", () => {
+    const device = new MemorySwapDevice({ slots: 2 ** 26, contents: false });
+    const pages = new NoPageStore();
+    device.write(2 ** 26 - 1, pages, 0);
+    device.read(2 ** 26 - 1, pages, 0);
+    device.free();
+    device.close();
+  });
+});
