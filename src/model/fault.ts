@@ -77,7 +77,7 @@ export class Fault {
   vpn = 0;
   isWrite = false;
   #kind: Kind = "object";
-  /** The PTE as first seen. */
+  /** The PTE as first seen: signed words, which are no boxed doubles. */
   #origLo = 0;
   #origHi = 0;
   /** The page found or made, with a reference; of the write-protect stages the old one. */
@@ -150,8 +150,8 @@ export class Fault {
       const chunk = k.pageTables.chunkOf(table);
       const i = entryOffset(table, this.vpn);
       k.work.pteReads++;
-      this.#origLo = chunk[i];
-      this.#origHi = chunk[i + 1];
+      this.#origLo = chunk[i] | 0;
+      this.#origHi = chunk[i + 1] | 0;
     }
     if (isPteNone(this.#origLo, this.#origHi)) this.#startMissing(k);
     else if (isSwapPte(this.#origLo, this.#origHi)) {
@@ -290,7 +290,7 @@ export class Fault {
     if (table === 0) return isPteNone(this.#origLo, this.#origHi);
     const chunk = k.pageTables.chunkOf(table);
     const i = entryOffset(table, this.vpn);
-    return chunk[i] === this.#origLo && chunk[i + 1] === this.#origHi;
+    return (chunk[i] | 0) === this.#origLo && (chunk[i + 1] | 0) === this.#origHi;
   }
 
   #setPte(k: Kernel, lo: number, hi: number): void {
@@ -419,7 +419,7 @@ export class Fault {
       }
       // Asynchronous: the kernel un-protects by itself.
       this.#setPte(k, this.#origLo & ~PTE_UFFD_WP, this.#origHi);
-      this.#origLo = (this.#origLo & ~PTE_UFFD_WP) >>> 0;
+      this.#origLo &= ~PTE_UFFD_WP;
     }
     const pfn = (this.#origLo >>> 12) | (this.#origHi << 20);
     this.#pfn = pfn;

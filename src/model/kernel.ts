@@ -1,6 +1,6 @@
 /** The machine: configuration, memory, swap, objects and processes. Everything else works on one of these. */
 
-import { markerPteHi, markerPteLo, type MarkerLayout, PAGE_SIZE, PTE_SOFT_DIRTY } from "../abi/index.ts";
+import { type MarkerLayout, markerPteHi, markerPteLo, PAGE_SIZE, PTE_SOFT_DIRTY } from "../abi/index.ts";
 import { AnonVmas } from "./anon-vma.ts";
 import {
   behaviourOf,
@@ -20,8 +20,8 @@ import { GROUPS_MAX, type MemoryGroup, MemoryGroups } from "./memory-group.ts";
 import type { Mm } from "./mm.ts";
 import { type Watermarks, watermarksFor } from "./page-alloc.ts";
 import { BYTES_PER_FRAME, PageFrames, PG_ANON } from "./page-frames.ts";
-import { ChunkedPageStore, NoPageStore } from "./page-store.ts";
 import { PageOut } from "./page-out.ts";
+import { ChunkedPageStore, NoPageStore } from "./page-store.ts";
 import { PageTablePool } from "./page-table.ts";
 import { PagemapCache } from "./pagemap-cache.ts";
 import { Process } from "./process.ts";
@@ -75,7 +75,10 @@ export class Kernel {
   readonly behaviour: ReleaseBehaviour;
   /** The layout of PTE markers; undefined without PTE_MARKER. */
   readonly markers: MarkerLayout | undefined;
-  /** The markers that page-out and userfaultfd leave, as PTE words; 0 where the configuration has none. */
+  /**
+   * The markers that page-out and userfaultfd leave, as PTE words (signed, so that they are no
+   * boxed doubles); 0 where the configuration has none.
+   */
   readonly pageoutMarkerLo: number = 0;
   readonly pageoutMarkerHi: number = 0;
   readonly uffdWpMarkerLo: number = 0;
@@ -115,10 +118,10 @@ export class Kernel {
     this.markers = markerLayoutOf(this.config);
     if (this.markers !== undefined) {
       const { PAGEOUT, UFFD_WP } = this.markers;
-      this.pageoutMarkerLo = PAGEOUT === 0 ? 0 : markerPteLo(PAGEOUT);
-      this.pageoutMarkerHi = PAGEOUT === 0 ? 0 : markerPteHi(this.markers, PAGEOUT);
-      this.uffdWpMarkerLo = UFFD_WP === 0 ? 0 : markerPteLo(UFFD_WP);
-      this.uffdWpMarkerHi = UFFD_WP === 0 ? 0 : markerPteHi(this.markers, UFFD_WP);
+      this.pageoutMarkerLo = PAGEOUT === 0 ? 0 : markerPteLo(PAGEOUT) | 0;
+      this.pageoutMarkerHi = PAGEOUT === 0 ? 0 : markerPteHi(this.markers, PAGEOUT) | 0;
+      this.uffdWpMarkerLo = UFFD_WP === 0 ? 0 : markerPteLo(UFFD_WP) | 0;
+      this.uffdWpMarkerHi = UFFD_WP === 0 ? 0 : markerPteHi(this.markers, UFFD_WP) | 0;
     }
     this.softDirtyBit = this.config.MEM_SOFT_DIRTY ? PTE_SOFT_DIRTY : 0;
     this.faultAroundPages = this.config.fault_around_bytes / PAGE_SIZE;
@@ -131,7 +134,13 @@ export class Kernel {
     this.watermarks = watermarksFor(memoryPages);
     this.groups = new MemoryGroups(this.frames);
     this.lru = new LruLists(this.frames, GROUPS_MAX);
-    this.swap = new Swap(this.frames, this.groups, this.vmstat, this.work, swapTypesOf(this.config).maxSwapfiles);
+    this.swap = new Swap(
+      this.frames,
+      this.groups,
+      this.vmstat,
+      this.work,
+      swapTypesOf(this.config).maxSwapfiles,
+    );
     this.readahead = new SwapReadahead(this.config.page_cluster);
     for (const device of options.swap ?? []) this.swapon(device);
   }

@@ -1,6 +1,7 @@
-import { Errno, errnoName } from "../abi/index.ts";
+import { Errno, errnoName, PAGE_SIZE } from "../abi/index.ts";
 import type { Kernel } from "./kernel.ts";
 import type { MemoryGroup } from "./memory-group.ts";
+import { INDEX_MAX } from "./page-frames.ts";
 import {
   dropIfUnused,
   fallocateObject,
@@ -13,6 +14,9 @@ import {
   writeObject,
 } from "./shmem.ts";
 import type { ShmemObject } from "./shmem-object.ts";
+
+/** What an object may have (`s_maxbytes`): as far as a page's index goes. Linux goes to 2^63 - 1. */
+const BYTES_MAX = INDEX_MAX * PAGE_SIZE;
 
 /** A descriptor of a shmem object. What is done through it touches no page table. Errors are thrown as {@link Errno}. */
 export class Memfd {
@@ -29,6 +33,18 @@ export class Memfd {
     return result;
   }
 
+  #checkPosition(syscall: string, position: number): void {
+    if (!Number.isSafeInteger(position) || position < 0)
+      throw new Errno("EINVAL", syscall, `position ${position}`);
+  }
+
+  /** Refuses a range that is none, or that ends beyond what an object may have. */
+  #checkRange(syscall: string, position: number, lengthBytes: number): void {
+    this.#checkPosition(syscall, position);
+    if (!Number.isSafeInteger(lengthBytes)) throw new Errno("EINVAL", syscall, `length ${lengthBytes}`);
+    if (position + lengthBytes > BYTES_MAX) throw new Errno("EFBIG", syscall);
+  }
+
   #open(syscall: string): ShmemObject {
     if (!this.object.isOpen) throw new Errno("EBADF", syscall, "the descriptor is closed");
     return this.object;
@@ -40,28 +56,32 @@ export class Memfd {
 
   /** Reads into `buffer`; returns the bytes read, fewer at the end. `group` is charged for pages that come from swap. */
   pread(buffer: Uint8Array, position: number, group: MemoryGroup = this.#kernel.groups.root): number {
+    this.#checkPosition("pread", position);
     return this.#check("pread", readObject(this.#kernel, this.#open("pread"), buffer, position, group));
   }
 
   /** Writes `buffer`; returns the bytes written. */
   pwrite(buffer: Uint8Array, position: number, group: MemoryGroup = this.#kernel.groups.root): number {
+    this.#checkRange("pwrite", position, buffer.length);
     return this.#check("pwrite", writeObject(this.#kernel, this.#open("pwrite"), buffer, position, group));
   }
 
   /** Allocates pages without content. */
   fallocate(position: number, lengthBytes: number, group: MemoryGroup = this.#kernel.groups.root): void {
-    if (position < 0 || lengthBytes <= 0) throw new Errno("EINVAL", "fallocate");
+    if (lengthBytes <= 0) throw new Errno("EINVAL", "fallocate");
+    this.#checkRange("fallocate", position, lengthBytes);
     this.#check("fallocate", fallocateObject(this.#kernel, this.#open("fallocate"), position, lengthBytes, group));
   }
 
   /** `fallocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)`. */
   punchHole(position: number, lengthBytes: number): void {
-    if (position < 0 || lengthBytes <= 0) throw new Errno("EINVAL", "fallocate");
+    if (lengthBytes <= 0) throw new Errno("EINVAL", "fallocate");
+    this.#checkRange("fallocate", position, lengthBytes);
     this.#check("fallocate", punchHole(this.#kernel, this.#open("fallocate"), position, lengthBytes));
   }
 
   ftruncate(sizeBytes: number): void {
-    if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0) throw new Errno("EINVAL", "ftruncate");
+    this.#checkRange("ftruncate", sizeBytes, 0);
     this.#check("ftruncate", truncateObject(this.#kernel, this.#open("ftruncate"), sizeBytes));
   }
 

@@ -97,7 +97,7 @@ describe("what is in the page table", () => {
     process.loadU64(address + PAGE);
     process.madvise(address, PAGE, "PAGEOUT");
     process.mprotect(address, 2 * PAGE, READ);
-    expect(pagemap(process, address, 2)).toEqual(["80", "100"].map((flags, i) => (i === 0 ? "81" : flags)));
+    expect(pagemap(process, address, 2)).toEqual(["81", "100"]);
   });
 
   test("a page that is written already needs no fault when write comes back", () => {

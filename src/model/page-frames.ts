@@ -30,6 +30,9 @@ export const PG_READAHEAD = 0x800;
 
 export const BYTES_PER_FRAME = 32;
 
+/** A page's index is 40 bits: less than this. */
+export const INDEX_MAX = 2 ** 40;
+
 export class PageFrames {
   readonly sizePages: number;
   readonly flags: Uint16Array;

@@ -3,8 +3,6 @@
 import {
   Errno,
   isMarkerPte,
-  isPteNone,
-  isPtePresent,
   markerBits,
   PAGEMAP_ENTRY_BYTES,
   PM_HI_FILE,
@@ -14,7 +12,8 @@ import {
   PM_HI_SOFT_DIRTY,
   PM_HI_SWAP,
   PM_HI_UFFD_WP,
-  PTE_PFN_HI_MASK,
+  PTE_GLOBAL,
+  PTE_PRESENT,
   PTE_SOFT_DIRTY,
   PTE_SWP_SOFT_DIRTY,
   PTE_SWP_UFFD_WP,
@@ -24,7 +23,7 @@ import {
 } from "../abi/index.ts";
 import type { Kernel } from "./kernel.ts";
 import { type Mm, TASK_PAGES } from "./mm.ts";
-import { PG_ANON, ZERO_PFN } from "./page-frames.ts";
+import { PG_ANON } from "./page-frames.ts";
 import { entryOffset, PTRS_PER_TABLE, tableEnd } from "./page-table.ts";
 import { VM_SOFTDIRTY, type Vma } from "./vma.ts";
 
@@ -117,20 +116,30 @@ export function readTable(
   k.work.pteReads += count;
   const pageFlags = k.frames.flags;
   const { mapcount } = k.frames;
+  // A constant of another module is loaded anew at each use, and one from 2^31 up is a boxed double: as locals they
+  // are three times as fast.
+  const presentFlags = PM_HI_PRESENT | areaFlags;
+  const fileFlag = PM_HI_FILE | 0;
+  const exclusiveFlag = PM_HI_MMAP_EXCLUSIVE | 0;
+  const presentBits = PTE_PRESENT | PTE_GLOBAL;
+  const softDirtyBit = PTE_SOFT_DIRTY | 0;
+  const uffdWpBit = PTE_UFFD_WP | 0;
+  const anon = PG_ANON | 0;
   for (const stop = i + count * 2; i < stop; i += 2, out += 2) {
-    const lo = chunk[i];
-    const hi = chunk[i + 1];
-    if (isPtePresent(lo)) {
+    const lo = chunk[i] | 0;
+    const hi = chunk[i + 1] | 0;
+    if ((lo & presentBits) !== 0) {
       const pfn = (lo >>> 12) | (hi << 20);
       // PTE bits 11 and 10 become bits 55 and 57.
-      let flags = PM_HI_PRESENT | areaFlags | ((lo & PTE_SOFT_DIRTY) << 12) | ((lo & PTE_UFFD_WP) << 15);
-      if (pfn !== ZERO_PFN) {
-        if ((pageFlags[pfn] & PG_ANON) === 0) flags |= PM_HI_FILE;
-        if (mapcount[pfn] === 1) flags |= PM_HI_MMAP_EXCLUSIVE;
+      let flags = presentFlags | ((lo & softDirtyBit) << 12) | ((lo & uffdWpBit) << 15);
+      // Frame 0 is the zero page, which is nobody's.
+      if (pfn !== 0) {
+        if ((pageFlags[pfn] & anon) === 0) flags |= fileFlag;
+        if (mapcount[pfn] === 1) flags |= exclusiveFlag;
       }
       words[out] = pfn;
-      words[out + 1] = flags | ((hi & PTE_PFN_HI_MASK) >>> 12);
-    } else if (isPteNone(lo, hi)) {
+      words[out + 1] = flags;
+    } else if ((lo | hi) === 0) {
       words[out] = 0;
       words[out + 1] = areaFlags;
     } else encodeSwapForm(k, lo, hi, areaFlags, words, out);

@@ -6,7 +6,7 @@ import type { Kernel } from "./kernel.ts";
 import type { Mm } from "./mm.ts";
 import { PG_ANON, PG_DIRTY, PG_REFERENCED, ZERO_PFN } from "./page-frames.ts";
 import { entryOffset } from "./page-table.ts";
-import { isCowMapping, VM_READ, VM_SHARED, VM_WRITE, type Vma } from "./vma.ts";
+import { isCowMapping, VM_EXEC, VM_READ, VM_SHARED, VM_WRITE, type Vma } from "./vma.ts";
 
 /** One area: all figures in bytes, by the kernel's names. */
 export interface SmapsEntry {
@@ -65,10 +65,15 @@ function smapsOf(k: Kernel, vma: Vma): SmapsEntry {
   return {
     start: vma.start * PAGE_SIZE,
     end: vma.end * PAGE_SIZE,
-    perms: `${(vma.flags & VM_READ) === 0 ? "-" : "r"}${(vma.flags & VM_WRITE) === 0 ? "-" : "w"}-${(vma.flags & VM_SHARED) === 0 ? "p" : "s"}`,
+    perms: perms(vma.flags),
     size: vma.sizePages * PAGE_SIZE,
     ...totals,
   };
+}
+
+function perms(flags: number): string {
+  const letter = (flag: number, set: string, clear = "-"): string => ((flags & flag) === 0 ? clear : set);
+  return letter(VM_READ, "r") + letter(VM_WRITE, "w") + letter(VM_EXEC, "x") + letter(VM_SHARED, "s", "p");
 }
 
 function addPte(k: Kernel, totals: Totals, lo: number, hi: number): void {

@@ -102,5 +102,5 @@ export function pageProtLo(flags: number): number {
 /** `vma_set_page_prot`: recomputes what a new PTE of the area may do. */
 export function setPageProt(config: KernelConfig, vma: Vma): void {
   vma.protLo = pageProtLo(vma.flags) & (wantsWriteNotify(config, vma) ? ~PTE_RW : -1);
-  vma.protHi = (vma.flags & VM_EXEC) === 0 ? PTE_HI_NX : 0;
+  vma.protHi = (vma.flags & VM_EXEC) === 0 ? PTE_HI_NX | 0 : 0;
 }

@@ -210,3 +210,49 @@ export function setPte(kernel: Kernel, process: Process, address: number, lo: nu
   const table = process.mm.pageTables.find(vpn);
   kernel.pageTables.write(kernel.pageTables.chunkOf(table), entryOffset(table, vpn), lo, hi);
 }
+
+/**
+ * A machine in which about everything there is can be found: pages present, swapped, in the swap cache, read ahead,
+ * reserved, shared by fork, copied, write-protected, markers of all kinds and stale ones, holes, groups.
+ */
+export function busyKernel(): { kernel: Kernel; processes: readonly Process[]; objects: readonly Memfd[] } {
+  const kernel = testKernel({ synchronous: false, swapPages: [200, 200], config: { page_cluster: 2 } });
+  const group = kernel.createGroup("some", { limitPages: 60 });
+  const [a, b] = [kernel.createProcess(), kernel.createProcess({ group })];
+  const [o0, o1] = [kernel.memfdCreate({ sizePages: 64 }), kernel.memfdCreate({ sizePages: 20 })];
+  const shared = a.mmap({ lengthBytes: 64 * PAGE, object: o0, shared: true, write: true });
+  const inB = b.mmap({
+    lengthBytes: 32 * PAGE,
+    object: o0,
+    offsetBytes: 16 * PAGE,
+    shared: true,
+    write: true,
+  });
+  const copy = b.mmap({ lengthBytes: 20 * PAGE, object: o1, write: true });
+  const own = a.mmap({ lengthBytes: 40 * PAGE, write: true });
+  fill(a, shared, 48);
+  fill(b, inB + 8 * PAGE, 12, 100);
+  for (let page = 0; page < 20; page += 2) o1.pwrite(pattern(page), page * PAGE);
+  fill(b, copy + 4 * PAGE, 6, 200);
+  b.touchRead(copy, 4 * PAGE);
+  fill(a, own, 20, 300);
+  a.touchRead(own + 20 * PAGE, 4 * PAGE);
+  o0.fallocate(50 * PAGE, 4 * PAGE);
+  const child = a.fork();
+  fill(child, own, 3, 400);
+  a.clearRefs();
+  fill(a, own + 10 * PAGE, 4, 500);
+  const uffd = a.userfaultfd();
+  uffd.register(shared, 32 * PAGE);
+  uffd.protect(shared, 6 * PAGE);
+  a.madvise(shared, 40 * PAGE, "PAGEOUT");
+  a.madvise(own, 14 * PAGE, "PAGEOUT");
+  kernel.reclaim({ targetPages: 20 });
+  o0.pread(new Uint8Array(8 * PAGE), 4 * PAGE);
+  a.madvise(own, 4 * PAGE, "WILLNEED");
+  a.touchRead(shared + 8 * PAGE, 4 * PAGE);
+  a.mprotect(own + 16 * PAGE, 4 * PAGE, { read: false });
+  o1.punchHole(8 * PAGE, 4 * PAGE);
+  kernel.checkInvariants();
+  return { kernel, processes: [a, b, child], objects: [o0, o1] };
+}
