@@ -1,6 +1,6 @@
 /** The machine: configuration, memory, swap, objects and processes. Everything else works on one of these. */
 
-import { type MarkerLayout, markerPteHi, markerPteLo, PAGE_SIZE, PTE_SOFT_DIRTY } from "../abi/index.ts";
+import { Errno, type MarkerLayout, markerPteHi, markerPteLo, PAGE_SIZE, PTE_SOFT_DIRTY } from "../abi/index.ts";
 import { AnonVmas } from "./anon-vma.ts";
 import {
   behaviourOf,
@@ -177,10 +177,10 @@ export class Kernel {
 
   /** `memfd_create` and `ftruncate`. */
   memfdCreate(options: { readonly sizePages: number }): Memfd {
-    const object = this.createObject(0);
-    const memfd = new Memfd(this, object);
-    memfd.ftruncate(options.sizePages * PAGE_SIZE);
-    return memfd;
+    const sizeBytes = options.sizePages * PAGE_SIZE;
+    if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0)
+      throw new Errno("EINVAL", "ftruncate", `${options.sizePages} pages`);
+    return new Memfd(this, this.createObject(sizeBytes));
   }
 
   /** A new shmem object. */

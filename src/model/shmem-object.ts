@@ -30,6 +30,8 @@ export class ShmemObject {
   /** The areas that map the object (`i_mmap`), by the pages they map. */
   readonly mappings = new IntervalTree<Vma>();
   readonly #leaves = new Map<number, Int32Array>();
+  /** The numbers of the leaves there are, in order. */
+  readonly #leafNumbers: number[] = [];
   #lastLeaf = -1;
   #lastEntries: Int32Array = new Int32Array(0);
 
@@ -74,6 +76,7 @@ export class ShmemObject {
       if (entry === 0) return;
       entries = new Int32Array(LEAF_PAGES);
       this.#leaves.set(number, entries);
+      this.#leafNumbers.splice(this.#leafPosition(number), 0, number);
       this.#lastLeaf = number;
       this.#lastEntries = entries;
     }
@@ -106,16 +109,26 @@ export class ShmemObject {
   }
 
   #nextLeaf(after: number): number | undefined {
-    if (this.#leaves.has(after + 1)) return after + 1;
-    let next: number | undefined;
-    for (const number of this.#leaves.keys()) if (number > after && (next === undefined || number < next)) next = number;
-    return next;
+    return this.#leafNumbers[this.#leafPosition(after + 1)];
+  }
+
+  /** How many leaves have a lower number. */
+  #leafPosition(number: number): number {
+    const numbers = this.#leafNumbers;
+    let low = 0;
+    let high = numbers.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (numbers[middle] < number) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   /** Gives back the page cache's own memory from `index` on, where the object has been truncated. */
   dropLeavesFrom(index: number): void {
     const first = Math.ceil(index / LEAF_PAGES);
-    for (const number of [...this.#leaves.keys()]) if (number >= first) this.#leaves.delete(number);
+    for (const number of this.#leafNumbers.splice(this.#leafPosition(first))) this.#leaves.delete(number);
     this.#lastLeaf = -1;
   }
 

@@ -53,7 +53,7 @@ describe("everything is read back", () => {
     process.madvise(address + 3 * PAGE, PAGE, "COLD");
     expect(kernel.swapoff(kernel.swap.areas[0])).toBe(true);
     expect(pagemap(process, address, 4)).toEqual(["103", "106", "102", "102"]);
-    expect(process.smaps().at(-1)).toMatchObject({ referenced: 0, swap: 0, rss: 4 * PAGE });
+    expect(process.smaps()[0]).toMatchObject({ referenced: 0, swap: 0, rss: 4 * PAGE });
     expect(wrongPages(process, address, 4)).toEqual([]);
   });
 

@@ -52,7 +52,8 @@ export function bareKernel(setup: Setup = {}): Kernel {
   return new Kernel(options);
 }
 
-function retire(kernel: Kernel): void {
+/** Ends all processes, closes all descriptors, and throws if anything is left then. */
+export function retire(kernel: Kernel): void {
   for (const process of kernel.processes) process.exit();
   for (const object of kernel.objects) if (object.isOpen) new Memfd(kernel, object).close();
   kernel.checkInvariants();
