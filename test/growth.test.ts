@@ -106,7 +106,8 @@ function sharedByMany(size: number): Mapped & { readonly children: readonly Proc
 }
 
 describe("the classifier", () => {
-  const of = (work: (size: number) => number): Measurement[] => SIZES.map((size) => ({ size, work: work(size) }));
+  const of = (work: (size: number) => number): Measurement[] =>
+    SIZES.map((size) => ({ size, work: work(size) }));
 
   test.each<[string, (size: number) => number, number]>([
     ["constant", () => 700, 0],
@@ -255,7 +256,8 @@ const SCENARIOS: Readonly<Record<string, Readonly<Record<string, Scenario>>>> = 
     "of n areas of two sizes, in turn": (size) => {
       const process = kernelFor(size).createProcess();
       return () => {
-        for (let i = 0; i < size; i++) process.mmap({ lengthBytes: (i % 2 === 0 ? 1 : 9) * PAGE, write: i % 4 < 2 });
+        for (let i = 0; i < size; i++)
+          process.mmap({ lengthBytes: (i % 2 === 0 ? 1 : 9) * PAGE, write: i % 4 < 2 });
       };
     },
     "of n areas of one object": (size) => {
@@ -531,7 +533,10 @@ describe.each(Object.entries(SCENARIOS))("%s", (_, scenarios) => {
 
 describe("by the model's own counters", () => {
   /** Grows of one counter of `kernel.work` over what is done to n pages. */
-  function counted(counter: "pteReads" | "pteWrites" | "rmapVisits", scenario: (size: number) => [Kernel, () => void]) {
+  function counted(
+    counter: "pteReads" | "pteWrites" | "rmapVisits",
+    scenario: (size: number) => [Kernel, () => void],
+  ) {
     return SIZES.map((size) => {
       const [kernel, action] = scenario(size);
       const before = kernel.work[counter];

@@ -46,7 +46,11 @@ export function fuzzWorld(seed: number, ops = OPS_PER_WORLD): void {
 }
 
 /** Runs `ops` operations, world after world. `onWorld` is told how many are done. */
-export function fuzz(options: { readonly ops: number; readonly seed: number; readonly onWorld?: (done: number) => void }): void {
+export function fuzz(options: {
+  readonly ops: number;
+  readonly seed: number;
+  readonly onWorld?: (done: number) => void;
+}): void {
   const seeds = new Random(options.seed);
   for (let done = 0; done < options.ops; ) {
     const ops = Math.min(OPS_PER_WORLD, options.ops - done);

@@ -5,6 +5,11 @@
 
 import { PAGE_SIZE } from "../abi/index.ts";
 
+/** What memory holds is not what was last written to it. */
+export class DataError extends Error {
+  override readonly name = "DataError";
+}
+
 /** Bytes of a page; a page that isn't there is zero. */
 export type Bytes = Uint8Array;
 
@@ -44,7 +49,8 @@ export class ShadowObject {
     for (const [index, bytes] of this.pages) {
       const base = index * PAGE_SIZE;
       if (from <= base && to >= base + PAGE_SIZE) this.pages.delete(index);
-      else if (from < base + PAGE_SIZE && to > base) bytes.fill(0, Math.max(0, from - base), Math.max(0, to - base));
+      else if (from < base + PAGE_SIZE && to > base)
+        bytes.fill(0, Math.max(0, from - base), Math.max(0, to - base));
     }
   }
 
@@ -96,7 +102,8 @@ export class ShadowMapping {
     const { address, pages, kind, object, firstPage } = this;
     const copy = new ShadowMapping({ address, pages, kind, object, firstPage, writable: false });
     for (let i = 0; i < pages; i++) copy.protections[i] = this.protections[i];
-    for (const [page, { bytes, maybeZero }] of this.own) copy.own.set(page, { bytes: bytes.slice(), maybeZero });
+    for (const [page, { bytes, maybeZero }] of this.own)
+      copy.own.set(page, { bytes: bytes.slice(), maybeZero });
     return copy;
   }
 

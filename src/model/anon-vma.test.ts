@@ -139,7 +139,20 @@ const PAGES = 24;
 const anyPage = fc.nat(PAGES - 1);
 const anyCommand = fc.record({
   kind: fc.constantFrom(
-    ...(["map", "map", "write", "write", "write", "unmap", "split", "merge", "move", "fork", "fork", "exit"] as const),
+    ...([
+      "map",
+      "map",
+      "write",
+      "write",
+      "write",
+      "unmap",
+      "split",
+      "merge",
+      "move",
+      "fork",
+      "fork",
+      "exit",
+    ] as const),
   ),
   space: fc.nat(1000),
   page: anyPage,

@@ -40,7 +40,9 @@ describe("profiles", () => {
 
   test("differ in just what the kernels differ in", () => {
     const differences = (a: ProfileName, b: ProfileName): string[] =>
-      SWITCHES.filter((name) => PROFILES[a][name as keyof KernelConfig] !== PROFILES[b][name as keyof KernelConfig]);
+      SWITCHES.filter(
+        (name) => PROFILES[a][name as keyof KernelConfig] !== PROFILES[b][name as keyof KernelConfig],
+      );
     expect(differences("rfc", "linux-6.1")).toEqual(["PTE_MARKER_PAGEOUT"]);
     expect(differences("linux-6.1", "linux-6.18")).toEqual(["release", "MEM_SOFT_DIRTY", "uffd_wp_async"]);
   });
@@ -90,13 +92,21 @@ describe("a configuration", () => {
       { PTE_MARKER_PAGEOUT: true },
       'PTE_MARKER_PAGEOUT is not in 6.18: the RFC\'s mechanism is modelled on 6.1 (profile "rfc")',
     ],
-    ["linux-6.1", { uffd_wp_async: true }, "uffd_wp_async is not in 6.1: it came with 6.7 (profile linux-6.18)"],
+    [
+      "linux-6.1",
+      { uffd_wp_async: true },
+      "uffd_wp_async is not in 6.1: it came with 6.7 (profile linux-6.18)",
+    ],
   ])("%s with %j can't be, and says what to do", (profile, overrides, message) => {
     expect(() => makeConfig(profile, overrides)).toThrow(new ConfigError(message));
   });
 
   test("without PTE_MARKER can be, if nothing needs it", () => {
-    const config = makeConfig("rfc", { PTE_MARKER: false, PTE_MARKER_PAGEOUT: false, PTE_MARKER_UFFD_WP: false });
+    const config = makeConfig("rfc", {
+      PTE_MARKER: false,
+      PTE_MARKER_PAGEOUT: false,
+      PTE_MARKER_UFFD_WP: false,
+    });
     expect(markerLayoutOf(config)).toBeUndefined();
   });
 
@@ -217,5 +227,10 @@ test("every recorded trace has a configuration that can be, and its markers are 
     }
   }
   expect([...profiles].sort()).toEqual(["linux-6.1", "linux-6.18", "rfc"]);
-  expect([...markers.keys()].sort()).toEqual(["linux-6.1 UFFD_WP", "linux-6.18 UFFD_WP", "rfc PAGEOUT", "rfc UFFD_WP"]);
+  expect([...markers.keys()].sort()).toEqual([
+    "linux-6.1 UFFD_WP",
+    "linux-6.18 UFFD_WP",
+    "rfc PAGEOUT",
+    "rfc UFFD_WP",
+  ]);
 });

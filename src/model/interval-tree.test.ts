@@ -47,7 +47,10 @@ describe("an interval tree", () => {
             if (entries.length === 0) continue;
             const [entry] = entries.splice(start % entries.length, 1);
             tree.remove(entry.item, entry.start);
-          } else expect(collect(tree, start, start + length)).toEqual(collectNaively(entries, start, start + length));
+          } else
+            expect(collect(tree, start, start + length)).toEqual(
+              collectNaively(entries, start, start + length),
+            );
           expect(tree.size).toBe(entries.length);
         }
         expect(collect(tree, 0, Number.MAX_SAFE_INTEGER)).toEqual(

@@ -33,9 +33,7 @@ class NaiveLists {
 
   listOf(pfn: number): number {
     const { group, isSwapBacked, isActive } = this.pages[pfn];
-    const kind = isSwapBacked
-      ? [LRU_INACTIVE_ANON, LRU_ACTIVE_ANON]
-      : [LRU_INACTIVE_FILE, LRU_ACTIVE_FILE];
+    const kind = isSwapBacked ? [LRU_INACTIVE_ANON, LRU_ACTIVE_ANON] : [LRU_INACTIVE_FILE, LRU_ACTIVE_FILE];
     return group * LRU_LISTS + kind[isActive ? 1 : 0];
   }
 

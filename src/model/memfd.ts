@@ -70,7 +70,10 @@ export class Memfd {
   fallocate(position: number, lengthBytes: number, group: MemoryGroup = this.#kernel.groups.root): void {
     if (lengthBytes <= 0) throw new Errno("EINVAL", "fallocate");
     this.#checkRange("fallocate", position, lengthBytes);
-    this.#check("fallocate", fallocateObject(this.#kernel, this.#open("fallocate"), position, lengthBytes, group));
+    this.#check(
+      "fallocate",
+      fallocateObject(this.#kernel, this.#open("fallocate"), position, lengthBytes, group),
+    );
   }
 
   /** `fallocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)`. */
@@ -105,4 +108,3 @@ export class Memfd {
     if (this.object.isOpen) this.close();
   }
 }
-

@@ -13,7 +13,12 @@ describe("memory groups", () => {
   test("are at first the root alone, which has no limit", () => {
     const { groups } = groupsOf(1);
     expect(groups.all).toEqual([groups.root]);
-    expect(groups.root).toMatchObject({ id: 0, name: "/", usagePages: 0, limitPages: Number.POSITIVE_INFINITY });
+    expect(groups.root).toMatchObject({
+      id: 0,
+      name: "/",
+      usagePages: 0,
+      limitPages: Number.POSITIVE_INFINITY,
+    });
   });
 
   test("count the pages charged to each, and the page knows whose it is", () => {

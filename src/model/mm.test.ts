@@ -24,7 +24,14 @@ interface NaivePage {
 type Range = readonly [start: number, end: number];
 
 type Operation = {
-  readonly kind: "anonymous" | "anonymous r" | "object" | "object elsewhere" | "unmap" | "protect r" | "register";
+  readonly kind:
+    | "anonymous"
+    | "anonymous r"
+    | "object"
+    | "object elsewhere"
+    | "unmap"
+    | "protect r"
+    | "register";
   readonly range: Range;
 };
 
@@ -172,7 +179,8 @@ class Checked {
       const found: Vma[] = [];
       this.object.mappings.collect(naive.index, naive.index, found);
       const here = found.filter((vma) => vma.pageAt(naive.index) === BASE + page);
-      if (here.length !== 1 || here[0] !== this.mm.find(BASE + page)) return `page ${page}: not found from its object`;
+      if (here.length !== 1 || here[0] !== this.mm.find(BASE + page))
+        return `page ${page}: not found from its object`;
     }
     return undefined;
   }

@@ -159,7 +159,8 @@ export class Mm {
   reusableAnonVma(vma: Vma): AnonVma | null {
     const i = this.position(vma.start);
     const next = this.#vmas[i + 1];
-    if (next !== undefined && anonVmaCompatible(vma, next) && next.anonLinks.length === 1) return next.anonVma;
+    if (next !== undefined && anonVmaCompatible(vma, next) && next.anonLinks.length === 1)
+      return next.anonVma;
     const previous = this.#vmas[i - 1];
     if (previous !== undefined && anonVmaCompatible(previous, vma) && previous.anonLinks.length === 1)
       return previous.anonVma;
@@ -169,7 +170,9 @@ export class Mm {
 
 function areContiguous(lower: Vma, upper: Vma): boolean {
   return (
-    lower.end === upper.start && lower.object === upper.object && lower.pgoff + lower.sizePages === upper.pgoff
+    lower.end === upper.start &&
+    lower.object === upper.object &&
+    lower.pgoff + lower.sizePages === upper.pgoff
   );
 }
 
@@ -183,7 +186,8 @@ function anonVmaCompatible(lower: Vma, upper: Vma): boolean {
 /** `is_mergeable_vma`, `is_mergeable_anon_vma`. */
 function canMerge(lower: Vma, upper: Vma): boolean {
   if (!areContiguous(lower, upper)) return false;
-  if (((lower.flags ^ upper.flags) & ~VM_SOFTDIRTY) !== 0 || lower.userfaultfd !== upper.userfaultfd) return false;
+  if (((lower.flags ^ upper.flags) & ~VM_SOFTDIRTY) !== 0 || lower.userfaultfd !== upper.userfaultfd)
+    return false;
   if (lower.anonVma === upper.anonVma) return true;
   if (lower.anonVma !== null && upper.anonVma !== null) return false;
   return Math.max(lower.anonLinks.length, upper.anonLinks.length) === 1;

@@ -30,7 +30,10 @@ describe("a page", () => {
     const group = kernel.createGroup("a");
     const pfn = allocPage(kernel, group);
     expect([pfn > 0, group.usagePages, kernel.frames.refcount[pfn], kernel.frames.freeCount]).toEqual([
-      true, 1, 1, 15,
+      true,
+      1,
+      1,
+      15,
     ]);
     kernel.frames.refcount[pfn]++;
     putPage(kernel, pfn);
@@ -52,7 +55,11 @@ describe("a page", () => {
   test("is not had at all when nothing can go: 0, counted, and everything is as it was", () => {
     const kernel = testKernel({ memoryPages: 8, swapPages: [] });
     const taken: number[] = [];
-    for (let pfn = allocPage(kernel, kernel.groups.root); pfn !== 0; pfn = allocPage(kernel, kernel.groups.root))
+    for (
+      let pfn = allocPage(kernel, kernel.groups.root);
+      pfn !== 0;
+      pfn = allocPage(kernel, kernel.groups.root)
+    )
       taken.push(pfn);
     expect([...taken].sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
     expect([kernel.vmstat.oom, kernel.groups.root.usagePages, kernel.isReclaiming]).toEqual([1, 8, false]);

@@ -137,12 +137,16 @@ describe("the index of a page", () => {
   test("is kept, any up to 2^36", () => {
     const frames = framesOf(1);
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 2 ** 36 }), fc.integer({ min: 0, max: 2 ** 36 }), (first, second) => {
-        frames.setIndex(1, first);
-        expect(frames.index(1)).toBe(first);
-        frames.setIndex(1, second);
-        expect(frames.index(1)).toBe(second);
-      }),
+      fc.property(
+        fc.integer({ min: 0, max: 2 ** 36 }),
+        fc.integer({ min: 0, max: 2 ** 36 }),
+        (first, second) => {
+          frames.setIndex(1, first);
+          expect(frames.index(1)).toBe(first);
+          frames.setIndex(1, second);
+          expect(frames.index(1)).toBe(second);
+        },
+      ),
     );
   });
 });

@@ -63,7 +63,12 @@ describe("a page store", () => {
     const sizePages = 200;
     const page = fc.nat(sizePages - 1);
     const operation = fc.oneof(
-      fc.record({ kind: fc.constant("store" as const), page, word: fc.nat(1023), value: fc.nat(0xffff_ffff) }),
+      fc.record({
+        kind: fc.constant("store" as const),
+        page,
+        word: fc.nat(1023),
+        value: fc.nat(0xffff_ffff),
+      }),
       fc.record({ kind: fc.constant("zero" as const), page, word: fc.nat(1023), value: fc.constant(0) }),
       fc.record({ kind: fc.constant("copy" as const), page, word: page, value: fc.constant(0) }),
     );

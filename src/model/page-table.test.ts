@@ -48,7 +48,10 @@ class NaiveTables {
 const anyVpn = fc.oneof(
   fc.integer({ min: 0, max: 2 ** 35 - 1 }),
   fc
-    .tuple(fc.constantFrom(0, 2 ** 9, 2 ** 18, 2 ** 27, 2 ** 34, MAPPABLE_PAGES - 2 ** 19), fc.nat(2 ** 19 - 1))
+    .tuple(
+      fc.constantFrom(0, 2 ** 9, 2 ** 18, 2 ** 27, 2 ** 34, MAPPABLE_PAGES - 2 ** 19),
+      fc.nat(2 ** 19 - 1),
+    )
     .map(([base, offset]) => base + offset),
   fc.tuple(fc.constantFrom(2 ** 18, 2 ** 27, 2 ** 30), fc.nat(3)).map(([base, offset]) => base + offset - 2),
 );
@@ -135,7 +138,8 @@ describe("page tables", () => {
         for (const { tables, naive } of spaces)
           for (const [vpn, entry] of naive.entries) expect(read(tables, vpn), `entry ${vpn}`).toEqual(entry);
         spaces[0].tables.destroy();
-        for (const [vpn, entry] of spaces[1].naive.entries) expect(read(spaces[1].tables, vpn)).toEqual(entry);
+        for (const [vpn, entry] of spaces[1].naive.entries)
+          expect(read(spaces[1].tables, vpn)).toEqual(entry);
         expect(pool.inUse).toBe(spaces[1].naive.count);
         spaces[1].tables.destroy();
         expect(pool.inUse).toBe(0);

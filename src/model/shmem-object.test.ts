@@ -8,15 +8,17 @@ import type { Vma } from "./vma.ts";
 /** Indices near each other, at the edges of leaves, and far beyond 32 bits. */
 const anyIndex = fc.oneof(
   fc.nat(8),
-  fc.tuple(fc.constantFrom(1, 2, 3, 7, 2 ** 22, 2 ** 29), fc.integer({ min: -2, max: 2 })).map(
-    ([leaf, offset]) => leaf * LEAF_PAGES + offset,
-  ),
+  fc
+    .tuple(fc.constantFrom(1, 2, 3, 7, 2 ** 22, 2 ** 29), fc.integer({ min: -2, max: 2 }))
+    .map(([leaf, offset]) => leaf * LEAF_PAGES + offset),
   fc.integer({ min: 0, max: 2 ** 40 }),
 );
 const anyEntry = fc.oneof(
   fc.constant(0),
   fc.integer({ min: 1, max: 2 ** 30 }),
-  fc.tuple(fc.nat(22), fc.nat(2 ** 26 - 1)).map(([area, slot]) => cacheEntryOfSwap(packSwapEntry(area, slot))),
+  fc
+    .tuple(fc.nat(22), fc.nat(2 ** 26 - 1))
+    .map(([area, slot]) => cacheEntryOfSwap(packSwapEntry(area, slot))),
 );
 
 describe("a page-cache entry", () => {
@@ -33,7 +35,13 @@ describe("a page-cache entry", () => {
 
 describe("the page cache of an object", () => {
   const anyCommand = fc.record({
-    kind: fc.constantFrom("set" as const, "set" as const, "clear" as const, "next" as const, "truncate" as const),
+    kind: fc.constantFrom(
+      "set" as const,
+      "set" as const,
+      "clear" as const,
+      "next" as const,
+      "truncate" as const,
+    ),
     index: anyIndex,
     entry: anyEntry,
     pages: fc.oneof(fc.nat(20), fc.nat(2 ** 41)),
@@ -123,7 +131,9 @@ describe("an object", () => {
   test("knows which areas map a page of it", () => {
     const mm = new AddressSpaces().create();
     const object = new ShmemObject(1, 2 ** 30);
-    const areas = [0, 3, 3, 7].map((pgoff, i) => addArea(mm, { start: 100 + i * 10, end: 104 + i * 10, object, pgoff }));
+    const areas = [0, 3, 3, 7].map((pgoff, i) =>
+      addArea(mm, { start: 100 + i * 10, end: 104 + i * 10, object, pgoff }),
+    );
     const mapping = (index: number): Vma[] => {
       const found: Vma[] = [];
       object.mappings.collect(index, index, found);

@@ -7,7 +7,10 @@ import type { Process } from "./process.ts";
 import { SwapReadahead } from "./swap-in.ts";
 
 /** A readahead of up to 2^cluster pages, whose first `hits` are told as used. */
-function windows(pageCluster: number, faults: readonly { readonly slot: number; readonly hits: number }[]): number[] {
+function windows(
+  pageCluster: number,
+  faults: readonly { readonly slot: number; readonly hits: number }[],
+): number[] {
   const readahead = new SwapReadahead(pageCluster);
   const kernel = testKernel({ memoryPages: 16 });
   return faults.map(({ slot, hits }) => {
@@ -54,15 +57,19 @@ describe("the readahead window", () => {
   test("is always a power of two, and at most halves from one fault to the next", () => {
     const fault = fc.record({ slot: fc.integer({ min: 1, max: 40 }), hits: fc.nat(20) });
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 6 }), fc.array(fault, { maxLength: 30 }), (pageCluster, faults) => {
-        let last = 0;
-        for (const pages of windows(pageCluster, faults)) {
-          expect(Math.log2(pages) % 1).toBe(0);
-          expect(pages).toBeLessThanOrEqual(2 ** pageCluster);
-          expect(pages).toBeGreaterThanOrEqual(Math.floor(last / 2));
-          last = pages;
-        }
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 6 }),
+        fc.array(fault, { maxLength: 30 }),
+        (pageCluster, faults) => {
+          let last = 0;
+          for (const pages of windows(pageCluster, faults)) {
+            expect(Math.log2(pages) % 1).toBe(0);
+            expect(pages).toBeLessThanOrEqual(2 ** pageCluster);
+            expect(pages).toBeGreaterThanOrEqual(Math.floor(last / 2));
+            last = pages;
+          }
+        },
+      ),
     );
   });
 
@@ -73,7 +80,11 @@ describe("the readahead window", () => {
 });
 
 /** Anonymous pages that were written in a row and paged out, so that slots 1 to `pages` hold them in order. */
-function pagedOut(setup: { pageCluster: number; pages: number }): { kernel: Kernel; process: Process; address: number } {
+function pagedOut(setup: { pageCluster: number; pages: number }): {
+  kernel: Kernel;
+  process: Process;
+  address: number;
+} {
   const kernel = testKernel({ config: { page_cluster: setup.pageCluster } });
   const process = kernel.createProcess();
   const address = process.mmap({ lengthBytes: setup.pages * PAGE, write: true });

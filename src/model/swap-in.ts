@@ -3,7 +3,14 @@
 import type { Kernel } from "./kernel.ts";
 import type { MemoryGroup } from "./memory-group.ts";
 import { allocPage, putPage } from "./page-alloc.ts";
-import { PG_LOCKED, PG_READAHEAD, PG_SWAPBACKED, PG_SWAPCACHE, PG_UPTODATE, PG_WRITEBACK } from "./page-frames.ts";
+import {
+  PG_LOCKED,
+  PG_READAHEAD,
+  PG_SWAPBACKED,
+  PG_SWAPCACHE,
+  PG_UPTODATE,
+  PG_WRITEBACK,
+} from "./page-frames.ts";
 import { packSwapEntry, swapArea, swapSlot } from "./swap.ts";
 
 /** How far to read ahead: grows with the pages that were used, and does not shrink fast (`swapin_nr_pages`). */

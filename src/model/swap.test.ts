@@ -134,7 +134,9 @@ describe("areas", () => {
     expect([world.swap.freeSlots, world.swap.isOn]).toEqual([1, true]);
     b.writeOk = false;
     expect([world.swap.addToSwapCache(takePage(world)), world.swap.freeSlots, world.swap.isOn]).toEqual([
-      0, 0, false,
+      0,
+      0,
+      false,
     ]);
   });
 
@@ -142,7 +144,9 @@ describe("areas", () => {
     const world = worldOf(1, 3);
     const areas = Array.from({ length: 3 }, () => world.swap.addArea(blank(2)));
     expect(areas.map((area) => area.type)).toEqual([0, 1, 2]);
-    expect(() => world.swap.addArea(blank(2))).toThrow(new ConfigError("swap: there can be 3 areas at the most"));
+    expect(() => world.swap.addArea(blank(2))).toThrow(
+      new ConfigError("swap: there can be 3 areas at the most"),
+    );
     world.swap.removeArea(areas[1]);
     expect(world.swap.areas).toEqual([areas[0], areas[2]]);
     expect(world.swap.addArea(blank(2)).type).toBe(1);
@@ -274,7 +278,10 @@ test("slots, counts and swap cache agree, over any operations on three areas, wi
       for (const { kind, which } of commands) {
         const entry = pick(slots.keys(), which) ?? 0;
         const slot = slots.get(entry);
-        const free = pick([...pages].filter(([, its]) => its === 0), which)?.[0];
+        const free = pick(
+          [...pages].filter(([, its]) => its === 0),
+          which,
+        )?.[0];
         if (kind === "swap" && free !== undefined) {
           const made = swap.addToSwapCache(free);
           const room = swap.areas.some((area) => area.writeOk && area.usedSlots < area.sizeSlots);

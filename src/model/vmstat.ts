@@ -1,4 +1,7 @@
-/** Event counters by the names of `/proc/vmstat` (`include/linux/vm_event_item.h`). */
+/**
+ * Event counters by the names of `/proc/vmstat` (`include/linux/vm_event_item.h`); pgscan and pgsteal are those of a
+ * memory cgroup's `memory.stat`, which sums up what `/proc/vmstat` has by who scanned, and oom of its `memory.events`.
+ */
 export class Vmstat {
   pgfault = 0;
   pgmajfault = 0;

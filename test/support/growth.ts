@@ -11,8 +11,12 @@ export interface Measurement {
  * 1 for linear, 2 for quadratic; size * log(size) is a little above 1.
  */
 export function exponentOf(measurements: readonly Measurement[]): number {
-  const points = measurements.map(({ size, work }) => ({ x: Math.log(size), y: Math.log(Math.max(1, work)) }));
-  const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const points = measurements.map(({ size, work }) => ({
+    x: Math.log(size),
+    y: Math.log(Math.max(1, work)),
+  }));
+  const mean = (values: readonly number[]): number =>
+    values.reduce((sum, value) => sum + value, 0) / values.length;
   const [x, y] = [mean(points.map((point) => point.x)), mean(points.map((point) => point.y))];
   const covariance = mean(points.map((point) => (point.x - x) * (point.y - y)));
   return covariance / mean(points.map((point) => (point.x - x) ** 2));

@@ -89,7 +89,9 @@ describe("a swap file", () => {
         const bytes = readFileSync(path);
         expect(bytes.length).toBe(slots * PAGE);
         for (const [slot, value] of naive)
-          expect(bytes.subarray(slot * PAGE, (slot + 1) * PAGE).equals(filled(value)), `slot ${slot}`).toBe(true);
+          expect(bytes.subarray(slot * PAGE, (slot + 1) * PAGE).equals(filled(value)), `slot ${slot}`).toBe(
+            true,
+          );
         rmSync(path);
       }),
       { numRuns: 60 },
@@ -102,7 +104,8 @@ describe("a swap file", () => {
     const down = Array.from({ length: 20 }, (_, i) => 120 - i);
     const gaps = [200, 202, 204, 203, 201, 255, 256, 257];
     for (const slot of [...up, ...down, ...gaps]) write(device.it, slot, slot & 255);
-    for (const slot of [...gaps, ...down, ...up]) expect(read(device.it, slot), `slot ${slot}`).toBe(slot & 255);
+    for (const slot of [...gaps, ...down, ...up])
+      expect(read(device.it, slot), `slot ${slot}`).toBe(slot & 255);
     expect(read(device.it, 90)).toBe(0);
   });
 

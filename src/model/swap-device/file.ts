@@ -1,6 +1,15 @@
 /** Swap in a real file (Node only). */
 
-import { closeSync, existsSync, fstatSync, ftruncateSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
 import { PAGE_SIZE } from "../../abi/index.ts";
 import { ConfigError } from "../config.ts";
 import type { PageStore } from "../page-store.ts";
@@ -107,7 +116,8 @@ export class FileSwapDevice implements SwapDevice {
 function readFully(fd: number, buffer: Uint8Array, length: number, position: number): void {
   for (let done = 0; done < length; ) {
     const got = readSync(fd, buffer, done, length - done, position + done);
-    if (got === 0) throw new Error(`swap file: ends at byte ${position + done}, ${length - done} bytes early`);
+    if (got === 0)
+      throw new Error(`swap file: ends at byte ${position + done}, ${length - done} bytes early`);
     done += got;
   }
 }
