@@ -18,7 +18,9 @@ export const ERRNO = {
 
 export type ErrnoCode = keyof typeof ERRNO;
 
-const CODE_OF = new Map<number, ErrnoCode>(Object.entries(ERRNO).map(([code, number]) => [number, code as ErrnoCode]));
+const CODE_OF = new Map<number, ErrnoCode>(
+  Object.entries(ERRNO).map(([code, number]) => [number, code as ErrnoCode]),
+);
 
 /** The name of an error number, as "EINVAL" for 22. */
 export function errnoName(number: number): ErrnoCode {

@@ -66,7 +66,9 @@ export function encodePmScanArg(arg: PmScanArg): BigUint64Array {
 /** Decodes the twelve words. Throws a RangeError if the size field is not {@link PM_SCAN_ARG_BYTES}. */
 export function decodePmScanArg(words: BigUint64Array): PmScanArg {
   if (words.length !== PM_SCAN_ARG_BYTES / 8 || words[0] !== BigInt(PM_SCAN_ARG_BYTES))
-    throw new RangeError(`pm_scan_arg: ${words.length} words, size ${words[0]}; must be 12 and ${PM_SCAN_ARG_BYTES}`);
+    throw new RangeError(
+      `pm_scan_arg: ${words.length} words, size ${words[0]}; must be 12 and ${PM_SCAN_ARG_BYTES}`,
+    );
   return {
     flags: Number(words[1]),
     start: words[2],

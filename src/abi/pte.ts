@@ -108,7 +108,15 @@ export function swapPteWithoutFlags(lo: number): number {
 
 /** The flag bits (0-11) and NX of an entry as the kernel's `pte_modify` keeps them when a protection changes. */
 export const PTE_CHANGE_MASK_LO =
-  (PTE_PFN_LO_MASK | PTE_PCD | PTE_PWT | PTE_SPECIAL | PTE_ACCESSED | PTE_DIRTY | PTE_SOFT_DIRTY | PTE_UFFD_WP) >>> 0;
+  (PTE_PFN_LO_MASK |
+    PTE_PCD |
+    PTE_PWT |
+    PTE_SPECIAL |
+    PTE_ACCESSED |
+    PTE_DIRTY |
+    PTE_SOFT_DIRTY |
+    PTE_UFFD_WP) >>>
+  0;
 
 /** A 64-bit entry as a BigInt, for public edges and debugging. */
 export function pteToBigInt(lo: number, hi: number): bigint {

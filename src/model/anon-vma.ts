@@ -132,6 +132,7 @@ export class AnonVmas {
 
   /** Puts it back, with its new extent. */
   attach(vma: Vma): void {
-    for (const link of vma.anonLinks) link.anonVma.tree.insert(link, vma.pgoff, vma.pgoff + vma.sizePages - 1);
+    for (const link of vma.anonLinks)
+      link.anonVma.tree.insert(link, vma.pgoff, vma.pgoff + vma.sizePages - 1);
   }
 }

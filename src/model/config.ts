@@ -1,6 +1,12 @@
 /** Which kernel the model is: switches by the kernel's names, named profiles, and what differs between releases. */
 
-import { layOutSwapTypes, type MarkerLayout, PAGE_SIZE, PTE_MARKER_BITS, type SwapTypes } from "../abi/index.ts";
+import {
+  layOutSwapTypes,
+  type MarkerLayout,
+  PAGE_SIZE,
+  PTE_MARKER_BITS,
+  type SwapTypes,
+} from "../abi/index.ts";
 
 /** The kernel releases whose behaviour the model follows where they differ. */
 export type Release = "6.1" | "6.18";
@@ -106,14 +112,18 @@ export function profileNamed(name: string): KernelConfig {
  * Completes and checks a configuration: a profile with some switches set otherwise.
  * Throws a {@link ConfigError} for one that can't exist.
  */
-export function makeConfig(profile: string = DEFAULT_PROFILE, overrides: Partial<KernelConfig> = {}): KernelConfig {
+export function makeConfig(
+  profile: string = DEFAULT_PROFILE,
+  overrides: Partial<KernelConfig> = {},
+): KernelConfig {
   const base = profileNamed(profile);
   for (const [name, value] of Object.entries(overrides)) {
     if (!Object.hasOwn(base, name))
       throw new ConfigError(`unknown switch "${name}": there are ${Object.keys(base).join(", ")}`);
     const expected = typeof base[name as keyof KernelConfig];
     // biome-ignore lint/suspicious/useValidTypeof: compared with the type of the profile's own value
-    if (typeof value !== expected) throw new ConfigError(`${name}: must be a ${expected}, not ${JSON.stringify(value)}`);
+    if (typeof value !== expected)
+      throw new ConfigError(`${name}: must be a ${expected}, not ${JSON.stringify(value)}`);
   }
   const config = { ...base, ...overrides };
   if (!isRelease(config.release))
@@ -128,7 +138,12 @@ export function makeConfig(profile: string = DEFAULT_PROFILE, overrides: Partial
   if (config.uffd_wp_async && config.release === "6.1")
     throw new ConfigError("uffd_wp_async is not in 6.1: it came with 6.7 (profile linux-6.18)");
   const around = config.fault_around_bytes;
-  if (!Number.isInteger(around) || around < PAGE_SIZE || around > 512 * PAGE_SIZE || (around & (around - 1)) !== 0)
+  if (
+    !Number.isInteger(around) ||
+    around < PAGE_SIZE ||
+    around > 512 * PAGE_SIZE ||
+    (around & (around - 1)) !== 0
+  )
     throw new ConfigError(`fault_around_bytes ${around}: must be a power of two from 4096 to 2097152`);
   if (!Number.isInteger(config.page_cluster) || config.page_cluster < 0 || config.page_cluster > 31)
     throw new ConfigError(`page_cluster ${config.page_cluster}: must be an integer from 0 to 31`);
@@ -152,7 +167,9 @@ export function swapTypesOf(config: KernelConfig): SwapTypes {
 export function markerLayoutOf(config: KernelConfig): MarkerLayout | undefined {
   const type = swapTypesOf(config).pteMarker;
   if (type === undefined) return undefined;
-  const bits = config.PTE_MARKER_PAGEOUT ? PTE_MARKER_BITS["rfc-6.1"] : PTE_MARKER_BITS[`linux-${config.release}`];
+  const bits = config.PTE_MARKER_PAGEOUT
+    ? PTE_MARKER_BITS["rfc-6.1"]
+    : PTE_MARKER_BITS[`linux-${config.release}`];
   return { type, ...bits, UFFD_WP: config.PTE_MARKER_UFFD_WP ? bits.UFFD_WP : 0 };
 }
 

@@ -155,7 +155,8 @@ export class Fault {
     }
     if (isPteNone(this.#origLo, this.#origHi)) this.#startMissing(k);
     else if (isSwapPte(this.#origLo, this.#origHi)) {
-      if (k.markers !== undefined && isMarkerPte(k.markers, this.#origLo, this.#origHi)) this.#lookAtMarker(k);
+      if (k.markers !== undefined && isMarkerPte(k.markers, this.#origLo, this.#origHi))
+        this.#lookAtMarker(k);
       else {
         this.#kind = "swap";
         this.stage = "get-page";
@@ -163,7 +164,11 @@ export class Fault {
     } else if (this.isWrite && (this.#origLo & PTE_RW) === 0) this.stage = "write-protect";
     else {
       // Somebody resolved it already, as a userfaultfd handler does.
-      this.#setPte(k, this.#origLo | PTE_ACCESSED | (this.isWrite ? PTE_DIRTY | k.softDirtyBit : 0), this.#origHi);
+      this.#setPte(
+        k,
+        this.#origLo | PTE_ACCESSED | (this.isWrite ? PTE_DIRTY | k.softDirtyBit : 0),
+        this.#origHi,
+      );
       this.#end("ok");
     }
   }
@@ -189,7 +194,10 @@ export class Fault {
     else if ((bits & markers.GUARD) !== 0) this.#end("SIGSEGV");
     else if (bits === markers.PAGEOUT && bits !== 0 && this.vma.object !== null) this.#startMissing(k);
     else if ((bits & markers.UFFD_WP) === 0) this.#end("SIGBUS");
-    else if ((this.vma.flags & VM_UFFD_WP) === 0 || (this.vma.object === null && !k.behaviour.uffdWpUnpopulatedAnon)) {
+    else if (
+      (this.vma.flags & VM_UFFD_WP) === 0 ||
+      (this.vma.object === null && !k.behaviour.uffdWpUnpopulatedAnon)
+    ) {
       // Left over from a registration that is gone.
       this.#setPte(k, 0, 0);
       this.#end("retry");
@@ -392,7 +400,12 @@ export class Fault {
     const wp = (this.#origLo & PTE_SWP_UFFD_WP) !== 0;
     const mayReuse = exclusive || frames.refcount[pfn] === 1;
     if (mayReuse && this.isWrite) flags |= PTE_RW | PTE_DIRTY | k.softDirtyBit;
-    else if (mayReuse && k.behaviour.swapInMapsWritable && (vma.flags & VM_WRITE) !== 0 && k.softDirtyBit === 0)
+    else if (
+      mayReuse &&
+      k.behaviour.swapInMapsWritable &&
+      (vma.flags & VM_WRITE) !== 0 &&
+      k.softDirtyBit === 0
+    )
       flags |= PTE_RW;
     if ((this.#origLo & PTE_SWP_SOFT_DIRTY) !== 0) flags |= PTE_SOFT_DIRTY;
     if (wp) flags = (flags | PTE_UFFD_WP) & ~PTE_RW;
@@ -424,7 +437,8 @@ export class Fault {
     const pfn = (this.#origLo >>> 12) | (this.#origHi << 20);
     this.#pfn = pfn;
     const isAnon = pfn !== ZERO_PFN && (frames.flags[pfn] & PG_ANON) !== 0;
-    const isShared = pfn !== ZERO_PFN && !isAnon && (vma.flags & (VM_WRITE | VM_SHARED)) === (VM_WRITE | VM_SHARED);
+    const isShared =
+      pfn !== ZERO_PFN && !isAnon && (vma.flags & (VM_WRITE | VM_SHARED)) === (VM_WRITE | VM_SHARED);
     if (isShared || (isAnon && this.#mayReuse(k, pfn))) {
       this.#setPte(k, this.#origLo | PTE_RW | PTE_DIRTY | PTE_ACCESSED | k.softDirtyBit, this.#origHi);
       if (isShared) frames.flags[pfn] |= PG_DIRTY;

@@ -62,7 +62,14 @@ function copyRange(k: Kernel, to: Vma, from: Vma): void {
 }
 
 /** `copy_present_pte`: both map the page; of a private one neither may write. */
-function copyPresent(k: Kernel, to: Vma, chunk: Uint32Array, i: number, childChunk: Uint32Array, j: number): void {
+function copyPresent(
+  k: Kernel,
+  to: Vma,
+  chunk: Uint32Array,
+  i: number,
+  childChunk: Uint32Array,
+  j: number,
+): void {
   const { frames } = k;
   const pfn = (chunk[i] >>> 12) | (chunk[i + 1] << 20);
   if (pfn !== ZERO_PFN) {
@@ -79,7 +86,14 @@ function copyPresent(k: Kernel, to: Vma, chunk: Uint32Array, i: number, childChu
 }
 
 /** `copy_nonpresent_pte`. */
-function copySwapForm(k: Kernel, to: Vma, chunk: Uint32Array, i: number, childChunk: Uint32Array, j: number): void {
+function copySwapForm(
+  k: Kernel,
+  to: Vma,
+  chunk: Uint32Array,
+  i: number,
+  childChunk: Uint32Array,
+  j: number,
+): void {
   const lo = chunk[i];
   const hi = chunk[i + 1];
   const isRegistered = (to.flags & VM_UFFD_WP) !== 0;

@@ -68,7 +68,10 @@ function countPageTables(k: Kernel, census: Census): void {
   for (const mm of k.mms) {
     let end = 0;
     for (const vma of mm.vmas) {
-      must(vma.start >= end && vma.end > vma.start, () => `process ${mm.id}: areas overlap at page ${vma.start}`);
+      must(
+        vma.start >= end && vma.end > vma.start,
+        () => `process ${mm.id}: areas overlap at page ${vma.start}`,
+      );
       checkGap(k, mm, end, vma.start);
       countArea(k, vma, census);
       end = vma.end;
@@ -106,7 +109,10 @@ function countArea(k: Kernel, vma: Vma, census: Census): void {
   if (vma.object !== null) {
     const mappers: Vma[] = [];
     vma.object.mappings.collect(vma.pgoff, vma.pgoff, mappers);
-    must(mappers.includes(vma), () => `process ${mm.id}: the area at page ${vma.start} is not among its object's`);
+    must(
+      mappers.includes(vma),
+      () => `process ${mm.id}: the area at page ${vma.start} is not among its object's`,
+    );
   }
   forEntries(k, mm, vma.start, vma.end, (vpn, lo, hi) => {
     const where = `process ${mm.id}, page ${vpn}`;
@@ -118,8 +124,14 @@ function countArea(k: Kernel, vma: Vma, census: Census): void {
     } else if (k.markers !== undefined && isMarkerPte(k.markers, lo, hi)) {
       const { UFFD_WP, PAGEOUT, POISONED, GUARD } = k.markers;
       const bits = markerBits(lo, hi);
-      must(bits !== 0 && (bits & ~(UFFD_WP | PAGEOUT | POISONED | GUARD)) === 0, () => `${where}: marker bits ${bits}`);
-      must((bits & PAGEOUT) === 0 || vma.object !== null, () => `${where}: a PAGEOUT marker in anonymous memory`);
+      must(
+        bits !== 0 && (bits & ~(UFFD_WP | PAGEOUT | POISONED | GUARD)) === 0,
+        () => `${where}: marker bits ${bits}`,
+      );
+      must(
+        (bits & PAGEOUT) === 0 || vma.object !== null,
+        () => `${where}: a PAGEOUT marker in anonymous memory`,
+      );
     } else addSwapRef(census, pteSwapEntry(lo, hi));
   });
 }
@@ -136,7 +148,10 @@ function checkMapped(k: Kernel, vma: Vma, vpn: number, pfn: number, lo: number, 
     (lo & PTE_RW) === 0 || (vma.flags & VM_SHARED) !== 0 || isExclusive,
     () => `${where}: writable, but frame ${pfn} is not this process' alone`,
   );
-  must(!isExclusive || frames.mapcount[pfn] === 1, () => `${where}: exclusive frame ${pfn} is mapped more than once`);
+  must(
+    !isExclusive || frames.mapcount[pfn] === 1,
+    () => `${where}: exclusive frame ${pfn} is mapped more than once`,
+  );
   const mappers: Vma[] = [];
   collectMappers(k, pfn, mappers);
   must(mappers.includes(vma), () => `${where}: frame ${pfn} would not be found here by its reverse mapping`);
@@ -167,7 +182,8 @@ function countPageCaches(k: Kernel, census: Census): void {
     }
     must(
       resident === object.residentPages && swapped === object.swappedPages,
-      () => `object ${object.id}: counts ${object.residentPages} + ${object.swappedPages}, has ${resident} + ${swapped}`,
+      () =>
+        `object ${object.id}: counts ${object.residentPages} + ${object.swappedPages}, has ${resident} + ${swapped}`,
     );
   }
 }
@@ -182,7 +198,10 @@ function checkSwap(k: Kernel, census: Census): void {
       census.swapRefs.delete(entry);
       const pfn = area.cache[slot];
       const where = `swap area ${area.type}, slot ${slot}`;
-      must(area.counts[slot] === expected, () => `${where}: counts ${area.counts[slot]}, is named ${expected} times`);
+      must(
+        area.counts[slot] === expected,
+        () => `${where}: counts ${area.counts[slot]}, is named ${expected} times`,
+      );
       if (expected > 0 || pfn > 0) used++;
       if (pfn <= 0) continue;
       census.cacheRefs[pfn]++;
@@ -194,12 +213,21 @@ function checkSwap(k: Kernel, census: Census): void {
       area.device.read(slot, scratch, 0);
       const [inSwap, inMemory] = [scratch.bytes(0), k.frames.contents.bytes(pfn)];
       for (let i = 0; i < PAGE_SIZE; i++)
-        must(inSwap[i] === inMemory[i] || isWrittenSince(k, pfn), () => `${where}: differs from its copy in frame ${pfn}`);
+        must(
+          inSwap[i] === inMemory[i] || isWrittenSince(k, pfn),
+          () => `${where}: differs from its copy in frame ${pfn}`,
+        );
     }
-    must(used === area.usedSlots, () => `swap area ${area.type}: counts ${area.usedSlots} used slots, has ${used}`);
+    must(
+      used === area.usedSlots,
+      () => `swap area ${area.type}: counts ${area.usedSlots} used slots, has ${used}`,
+    );
   }
   const leaked = [...census.swapRefs.keys()][0];
-  must(leaked === undefined, () => `swap entry ${swapArea(leaked)}:${swapSlot(leaked)} is named and not in use`);
+  must(
+    leaked === undefined,
+    () => `swap entry ${swapArea(leaked)}:${swapSlot(leaked)} is named and not in use`,
+  );
 }
 
 /** A mapped page may have been written by the processor, which only marks the PTE. */
@@ -231,7 +259,10 @@ function checkFrames(k: Kernel, census: Census, tasksInFlight: boolean): void {
       frames.refcount[pfn] === refs || (tasksInFlight && frames.refcount[pfn] > refs),
       () => `frame ${pfn}: refcount ${frames.refcount[pfn]}, ${refs} references`,
     );
-    must((free[pfn] === 1) === (frames.refcount[pfn] === 0), () => `frame ${pfn}: free and referenced, or neither`);
+    must(
+      (free[pfn] === 1) === (frames.refcount[pfn] === 0),
+      () => `frame ${pfn}: free and referenced, or neither`,
+    );
     if (free[pfn] === 1) continue;
     usage.set(frames.group[pfn], (usage.get(frames.group[pfn]) ?? 0) + 1);
     if ((flags & PG_LRU) === 0) offLists++;

@@ -1,6 +1,13 @@
 /** The machine: configuration, memory, swap, objects and processes. Everything else works on one of these. */
 
-import { Errno, type MarkerLayout, markerPteHi, markerPteLo, PAGE_SIZE, PTE_SOFT_DIRTY } from "../abi/index.ts";
+import {
+  Errno,
+  type MarkerLayout,
+  markerPteHi,
+  markerPteLo,
+  PAGE_SIZE,
+  PTE_SOFT_DIRTY,
+} from "../abi/index.ts";
 import { AnonVmas } from "./anon-vma.ts";
 import {
   behaviourOf,

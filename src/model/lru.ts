@@ -1,6 +1,6 @@
 /** The LRU lists: active and inactive, of swap-backed ("anon") and other ("file") pages, for each memory group. */
 
-import { PG_ACTIVE, PG_LRU, PG_REFERENCED, PG_SWAPBACKED, type PageFrames } from "./page-frames.ts";
+import { type PageFrames, PG_ACTIVE, PG_LRU, PG_REFERENCED, PG_SWAPBACKED } from "./page-frames.ts";
 
 export const LRU_INACTIVE_ANON = 0;
 export const LRU_ACTIVE_ANON = 1;
@@ -106,6 +106,7 @@ export class LruLists {
 
   /** The pages of a list from head to tail; for checking, not for speed. */
   *pages(group: number, list: number): Generator<number> {
-    for (let pfn = this.#head[group * LRU_LISTS + list]; pfn !== 0; pfn = this.#frames.lruNext[pfn]) yield pfn;
+    for (let pfn = this.#head[group * LRU_LISTS + list]; pfn !== 0; pfn = this.#frames.lruNext[pfn])
+      yield pfn;
   }
 }

@@ -56,7 +56,8 @@ const VISITS: Readonly<Record<Advice, Visit>> = {
  */
 export function madvise(k: Kernel, mm: Mm, start: number, end: number, advice: Advice): number {
   const visit = VISITS[advice];
-  const stopsAtGap = k.behaviour.populateStopsAtGap && (advice === "POPULATE_READ" || advice === "POPULATE_WRITE");
+  const stopsAtGap =
+    k.behaviour.populateStopsAtGap && (advice === "POPULATE_READ" || advice === "POPULATE_WRITE");
   let result = 0;
   for (let at = start; at < end; ) {
     const vma = mm.vmas[mm.position(at)];
@@ -93,7 +94,11 @@ function willneed(k: Kernel, vma: Vma, start: number, end: number): number {
     return 0;
   }
   const last = vma.indexOf(end) + (k.behaviour.willneedReadsOnePageTooMany ? 1 : 0);
-  for (let index = object.nextEntry(vma.indexOf(start), last); index < last; index = object.nextEntry(index + 1, last)) {
+  for (
+    let index = object.nextEntry(vma.indexOf(start), last);
+    index < last;
+    index = object.nextEntry(index + 1, last)
+  ) {
     const entry = object.get(index);
     if (entry < 0) readAhead(k, swapOfCacheEntry(entry));
   }
@@ -136,7 +141,8 @@ function forOwnPages(k: Kernel, vma: Vma, start: number, end: number, each: (pfn
       if (!isPtePresent(chunk[i])) continue;
       const pfn = (chunk[i] >>> 12) | (chunk[i + 1] << 20);
       if (pfn === ZERO_PFN || frames.mapcount[pfn] !== 1 || (frames.flags[pfn] & PG_LRU) === 0) continue;
-      if ((chunk[i] & PTE_ACCESSED) !== 0) k.pageTables.write(chunk, i, chunk[i] & ~PTE_ACCESSED, chunk[i + 1]);
+      if ((chunk[i] & PTE_ACCESSED) !== 0)
+        k.pageTables.write(chunk, i, chunk[i] & ~PTE_ACCESSED, chunk[i + 1]);
       frames.flags[pfn] &= ~PG_REFERENCED;
       each(pfn);
     }

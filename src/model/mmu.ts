@@ -40,7 +40,12 @@ export function access(k: Kernel, mm: Mm, vpn: number, isWrite: boolean): number
  * Runs a fault to its end. "ok": the access is to be tried again. "handled": a userfaultfd handler ran, and the
  * processor's fault is handled once more before that (VM_FAULT_RETRY).
  */
-export function handleFault(k: Kernel, mm: Mm, vpn: number, isWrite: boolean): "ok" | "handled" | AccessError {
+export function handleFault(
+  k: Kernel,
+  mm: Mm,
+  vpn: number,
+  isWrite: boolean,
+): "ok" | "handled" | AccessError {
   const { fault } = k;
   k.vmstat.pgfault++;
   fault.begin(mm, vpn, isWrite);

@@ -40,7 +40,13 @@ export interface ProtectionChange {
 }
 
 /** `change_protection`: rewrites the PTEs of pages `start` to `end` of an area. */
-export function changeProtection(k: Kernel, vma: Vma, start: number, end: number, change: ProtectionChange): void {
+export function changeProtection(
+  k: Kernel,
+  vma: Vma,
+  start: number,
+  end: number,
+  change: ProtectionChange,
+): void {
   const { pageTables } = vma.mm;
   // Markers are left on none PTEs too, so page tables are made for them.
   const marksNone =
@@ -104,8 +110,7 @@ function changeSwapForm(k: Kernel, vma: Vma, chunk: Uint32Array, i: number, chan
     } else if ((bits & markers.UFFD_WP) !== 0) k.pageTables.write(chunk, i, 0, 0);
     return;
   }
-  const changed =
-    change.userfaultfd === "protect" ? lo | PTE_SWP_UFFD_WP : lo & ~PTE_SWP_UFFD_WP;
+  const changed = change.userfaultfd === "protect" ? lo | PTE_SWP_UFFD_WP : lo & ~PTE_SWP_UFFD_WP;
   if (changed >>> 0 !== lo) k.pageTables.write(chunk, i, changed, hi);
 }
 

@@ -101,7 +101,12 @@ function movedPte(k: Kernel, vma: Vma, lo: number, hi: number): number | undefin
   const dropsWp = vma.userfaultfd !== null;
   if (isPtePresent(lo)) return (lo | k.softDirtyBit) & (dropsWp ? ~PTE_UFFD_WP : -1);
   const { markers } = k;
-  if (markers !== undefined && isMarkerPte(markers, lo, hi) && (markerBits(lo, hi) & markers.UFFD_WP) !== 0 && dropsWp)
+  if (
+    markers !== undefined &&
+    isMarkerPte(markers, lo, hi) &&
+    (markerBits(lo, hi) & markers.UFFD_WP) !== 0 &&
+    dropsWp
+  )
     return undefined;
   const softDirty = k.softDirtyBit === PTE_SOFT_DIRTY ? PTE_SWP_SOFT_DIRTY : 0;
   return (lo | softDirty) & (dropsWp ? ~PTE_SWP_UFFD_WP : -1);

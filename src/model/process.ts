@@ -74,7 +74,9 @@ export interface MremapOptions {
 
 function accessFlags(access: Access): number {
   return (
-    (access.read === false ? 0 : VM_READ) | (access.write === true ? VM_WRITE : 0) | (access.exec === true ? VM_EXEC : 0)
+    (access.read === false ? 0 : VM_READ) |
+    (access.write === true ? VM_WRITE : 0) |
+    (access.exec === true ? VM_EXEC : 0)
   );
 }
 
@@ -136,8 +138,10 @@ export class Process {
     const { address, fixed: isFixed = false } = options;
     if (isFixed && address === undefined) this.#fail("mmap", "EINVAL", "fixed, and no address");
     // A hint may be anywhere in its page.
-    const start = address === undefined ? undefined : toVpn("mmap", isFixed ? address : address - (address % PAGE_SIZE));
-    if (object !== undefined && !object.object.isOpen) this.#fail("mmap", "EBADF", "the descriptor is closed");
+    const start =
+      address === undefined ? undefined : toVpn("mmap", isFixed ? address : address - (address % PAGE_SIZE));
+    if (object !== undefined && !object.object.isOpen)
+      this.#fail("mmap", "EBADF", "the descriptor is closed");
     let target = object?.object ?? null;
     if (target === null && shared) {
       target = this.#kernel.createObject(sizePages * PAGE_SIZE);
@@ -157,7 +161,10 @@ export class Process {
 
   mprotect(address: number, lengthBytes: number, access: Access): void {
     const start = toVpn("mprotect", address);
-    check("mprotect", mprotect(this.#kernel, this.mm, start, start + toPages(lengthBytes), accessFlags(access)));
+    check(
+      "mprotect",
+      mprotect(this.#kernel, this.mm, start, start + toPages(lengthBytes), accessFlags(access)),
+    );
   }
 
   /** Returns the address of the mapping now. */
@@ -226,7 +233,11 @@ export class Process {
     const pfn = access(this.#kernel, this.mm, Math.floor(address / PAGE_SIZE), isWrite);
     if (pfn >= 0) return pfn;
     if (accessError === "ENOMEM")
-      throw new Errno("ENOMEM", isWrite ? "store" : "load", `no memory for the page at 0x${address.toString(16)}`);
+      throw new Errno(
+        "ENOMEM",
+        isWrite ? "store" : "load",
+        `no memory for the page at 0x${address.toString(16)}`,
+      );
     throw new FaultSignal(accessError, address);
   }
 
@@ -348,7 +359,10 @@ export class ProcessUserfaultfd {
 
   #writeProtect(address: number, lengthBytes: number, what: "protect" | "resolve"): void {
     const start = toVpn("UFFDIO_WRITEPROTECT", address);
-    check("UFFDIO_WRITEPROTECT", writeProtect(this.#kernel, this.#uffd, start, start + toPages(lengthBytes), what));
+    check(
+      "UFFDIO_WRITEPROTECT",
+      writeProtect(this.#kernel, this.#uffd, start, start + toPages(lengthBytes), what),
+    );
   }
 
   /** Closing the descriptor unregisters everything. */

@@ -20,7 +20,9 @@ export function interleave(k: Kernel, tasks: readonly Task[], choose: (count: nu
     for (;;) {
       const ready = unfinished.filter((task) => !waiting.has(task));
       if (ready.length === 0)
-        throw new Error(`deadlock: ${unfinished.map((task) => task.stage).join(", ")} all wait for a page lock`);
+        throw new Error(
+          `deadlock: ${unfinished.map((task) => task.stage).join(", ")} all wait for a page lock`,
+        );
       const task = ready[choose(ready.length)];
       task.step(k);
       // A task that found a page locked has done nothing, and another must go on first.

@@ -127,13 +127,7 @@ function swapInPage(
   return finishSwapIn(k, object, index, swapEntry, pfn);
 }
 
-function finishSwapIn(
-  k: Kernel,
-  object: ShmemObject,
-  index: number,
-  swapEntry: number,
-  pfn: number,
-): number {
+function finishSwapIn(k: Kernel, object: ShmemObject, index: number, swapEntry: number, pfn: number): number {
   addToPageCache(k, object, index, pfn);
   k.frames.flags[pfn] |= PG_DIRTY;
   k.swap.release(swapEntry);
@@ -342,7 +336,11 @@ export function dropIfUnused(k: Kernel, object: ShmemObject): void {
 }
 
 /** `shmem_unuse`: brings every page of the area's that the object has there back into the page cache. */
-export function unuseObject(k: Kernel, object: ShmemObject, isOfArea: (swapEntry: number) => boolean): number {
+export function unuseObject(
+  k: Kernel,
+  object: ShmemObject,
+  isOfArea: (swapEntry: number) => boolean,
+): number {
   const end = Number.MAX_SAFE_INTEGER;
   for (let index = object.nextEntry(0, end); index < end; index = object.nextEntry(index + 1, end)) {
     const entry = object.get(index);

@@ -7,7 +7,7 @@
 
 import { ConfigError } from "./config.ts";
 import type { MemoryGroups } from "./memory-group.ts";
-import { PG_DIRTY, PG_SWAPCACHE, type PageFrames } from "./page-frames.ts";
+import { type PageFrames, PG_DIRTY, PG_SWAPCACHE } from "./page-frames.ts";
 import type { SwapDevice } from "./swap-device/device.ts";
 import type { Vmstat, Work } from "./vmstat.ts";
 
@@ -119,7 +119,9 @@ export class Swap {
   /** Adds an area, of lower priority than those there are unless `priority` says otherwise. */
   addArea(device: SwapDevice, priority?: number): SwapArea {
     if (device.slots > SWAP_SLOTS_MAX)
-      throw new ConfigError(`swap device: ${device.slots} slots, ${SWAP_SLOTS_MAX} is the most for one area; use several`);
+      throw new ConfigError(
+        `swap device: ${device.slots} slots, ${SWAP_SLOTS_MAX} is the most for one area; use several`,
+      );
     let type = this.#areas.indexOf(undefined);
     if (type < 0) type = this.#areas.length;
     if (type >= this.areasMax) throw new ConfigError(`swap: there can be ${this.areasMax} areas at the most`);
@@ -132,7 +134,8 @@ export class Swap {
 
   /** Forgets an area, which must be empty. */
   removeArea(area: SwapArea): void {
-    if (area.usedSlots !== 0) throw new Error(`swap area ${area.type} still has ${area.usedSlots} slots in use`);
+    if (area.usedSlots !== 0)
+      throw new Error(`swap area ${area.type} still has ${area.usedSlots} slots in use`);
     this.#areas[area.type] = undefined;
     this.#byPriority = this.#byPriority.filter((other) => other !== area);
   }
@@ -143,7 +146,10 @@ export class Swap {
   }
 
   get freeSlots(): number {
-    return this.#byPriority.reduce((sum, area) => sum + (area.writeOk ? area.sizeSlots - area.usedSlots : 0), 0);
+    return this.#byPriority.reduce(
+      (sum, area) => sum + (area.writeOk ? area.sizeSlots - area.usedSlots : 0),
+      0,
+    );
   }
 
   /** `vm_swap_full`: more than half used, so that a page's slot is given up once the page is back. */

@@ -1,13 +1,6 @@
 /** Virtual memory areas (`struct vm_area_struct`). Addresses here are virtual page numbers. */
 
-import {
-  PTE_ACCESSED,
-  PTE_GLOBAL,
-  PTE_HI_NX,
-  PTE_PRESENT,
-  PTE_RW,
-  PTE_USER,
-} from "../abi/index.ts";
+import { PTE_ACCESSED, PTE_GLOBAL, PTE_HI_NX, PTE_PRESENT, PTE_RW, PTE_USER } from "../abi/index.ts";
 import type { AnonVma, AnonVmaLink } from "./anon-vma.ts";
 import type { KernelConfig } from "./config.ts";
 import type { Mm } from "./mm.ts";

@@ -1,6 +1,15 @@
 /** Taking pages out of page tables (`zap_pte_range`, `unmap_mapping_range`, `mm/memory.c`). */
 
-import { isMarkerPte, isPteNone, isPtePresent, markerBits, PTE_ACCESSED, PTE_DIRTY, PTE_SWP_UFFD_WP, PTE_UFFD_WP } from "../abi/index.ts";
+import {
+  isMarkerPte,
+  isPteNone,
+  isPtePresent,
+  markerBits,
+  PTE_ACCESSED,
+  PTE_DIRTY,
+  PTE_SWP_UFFD_WP,
+  PTE_UFFD_WP,
+} from "../abi/index.ts";
 import { pteSwapEntry } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
 import { PG_ANON, PG_DIRTY, ZERO_PFN } from "./page-frames.ts";
