@@ -64,7 +64,7 @@ function touch(sizes: Sizes): Measured {
     profile: "rfc",
     memoryPages: touchedPages + SPARE_FRAMES,
     contents: sizes.contents,
-    swap: sizes.swap ? [new MemorySwapDevice({ slots: touchedPages, contents: sizes.contents })] : [],
+    swap: sizes.swap ? [new MemorySwapDevice({ slots: touchedPages })] : [],
   });
   const task = kernel.createProcess();
   const object = kernel.memfdCreate({ sizePages: sizes.mappedBytes / PAGE_BYTES });

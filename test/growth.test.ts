@@ -47,7 +47,7 @@ function kernelFor(size: number, options: Partial<KernelOptions> = {}): Kernel {
   return new model.Kernel({
     memoryPages: pages,
     contents: false,
-    swap: [new model.MemorySwapDevice({ slots: pages, contents: false })],
+    swap: [new model.MemorySwapDevice({ slots: pages })],
     ...options,
     config: { page_cluster: 0, ...options.config },
   });

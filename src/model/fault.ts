@@ -281,7 +281,7 @@ export class Fault {
       frames.refcount[cached]++;
       this.#pfn = cached;
     } else {
-      this.#pfn = swapIn(k, entry, this.mm.group);
+      this.#pfn = swapIn(k, entry);
       if (this.#pfn === 0) {
         this.#end("ENOMEM");
         return;

@@ -10,6 +10,7 @@ import {
   PG_ANON,
   PG_ANON_EXCLUSIVE,
   PG_DIRTY,
+  PG_LOCKED,
   PG_LRU,
   PG_SWAPBACKED,
   PG_SWAPCACHE,
@@ -209,7 +210,7 @@ function checkSwap(k: Kernel, census: Census): void {
         (k.frames.flags[pfn] & PG_SWAPCACHE) !== 0 && k.frames.swapEntry[pfn] === entry,
         () => `${where}: frame ${pfn} does not know that it is in the swap cache`,
       );
-      if ((k.frames.flags[pfn] & (PG_DIRTY | PG_WRITEBACK)) !== 0 || !k.frames.contents.hasContents) continue;
+      if ((k.frames.flags[pfn] & (PG_DIRTY | PG_WRITEBACK | PG_LOCKED)) !== 0 || !k.frames.contents.hasContents) continue;
       area.device.read(slot, scratch, 0);
       const [inSwap, inMemory] = [scratch.bytes(0), k.frames.contents.bytes(pfn)];
       for (let i = 0; i < PAGE_SIZE; i++)

@@ -259,11 +259,12 @@ export class Kernel {
   }
 
   memoryUse(): MemoryUse {
+    const bytesPerFrame = BYTES_PER_FRAME + this.frames.contents.bytesPerPage;
     let pageCacheBytes = 0;
     for (const object of this.#objects.values()) pageCacheBytes += object.allocatedBytes;
     return {
-      bytesPerFrame: BYTES_PER_FRAME,
-      framesBytes: BYTES_PER_FRAME * (this.frames.sizePages + 1),
+      bytesPerFrame,
+      framesBytes: bytesPerFrame * (this.frames.sizePages + 1),
       pageTablesBytes: this.pageTables.allocatedBytes,
       pageCacheBytes,
       contentsBytes: this.frames.contents.allocatedBytes(),

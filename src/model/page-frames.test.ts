@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { BYTES_PER_FRAME, PageFrames, PG_UPTODATE, ZERO_PFN } from "./page-frames.ts";
-import { NoPageStore } from "./page-store.ts";
+import { ChunkedPageStore, NoPageStore } from "./page-store.ts";
 
 function framesOf(sizePages: number): PageFrames {
   return new PageFrames(sizePages, new NoPageStore());
@@ -44,11 +44,19 @@ function typedArrayBytes(action: () => void): number {
 }
 
 describe("bookkeeping", () => {
-  test(`is ${BYTES_PER_FRAME} bytes a frame in all, counted from the arrays that are made`, () => {
-    const pages = 1000;
+  const pages = 1000;
+
+  test(`is ${BYTES_PER_FRAME} bytes a frame, counted from the arrays that are made`, () => {
     // One more frame: the zero page's.
     expect(typedArrayBytes(() => framesOf(pages))).toBe(BYTES_PER_FRAME * (pages + 1));
-    expect(BYTES_PER_FRAME).toBeLessThanOrEqual(32);
+  });
+
+  test("is at most 32 bytes a frame with what finds the contents", () => {
+    const contents = new ChunkedPageStore(pages + 1);
+    const kept = typedArrayBytes(() => new ChunkedPageStore(pages + 1)) - 2 * contents.allocatedBytes();
+    // The contents are seen as bytes and as words.
+    expect(kept).toBe(contents.bytesPerPage * (pages + 1));
+    expect(BYTES_PER_FRAME + contents.bytesPerPage).toBeLessThanOrEqual(32);
   });
 });
 
@@ -119,6 +127,43 @@ describe("free frames", () => {
         },
       ),
     );
+  });
+});
+
+describe("the mappers of a page", () => {
+  test("are counted, and those who see whether a page is mapped once are told of a change", () => {
+    const frames = framesOf(1);
+    const pfn = frames.take();
+    const epochs = [frames.sharingEpoch];
+    const note = (): void => void epochs.push(frames.sharingEpoch);
+    frames.addMapper(pfn);
+    note();
+    frames.addMapper(pfn);
+    note();
+    frames.addMapper(pfn);
+    note();
+    expect(frames.removeMapper(pfn)).toBe(2);
+    note();
+    expect(frames.removeMapper(pfn)).toBe(1);
+    note();
+    expect(frames.removeMapper(pfn)).toBe(0);
+    note();
+    const changed = epochs.slice(1).map((epoch, i) => epoch !== epochs[i]);
+    expect(changed).toEqual([false, true, false, false, true, false]);
+  });
+
+  test("are refused beyond what can be counted, before the count is wrong", () => {
+    const frames = framesOf(1);
+    const pfn = frames.take();
+    let mappers = 0;
+    expect(() => {
+      for (;;) {
+        frames.addMapper(pfn);
+        mappers++;
+      }
+    }).toThrow(/^frame 1 is mapped \d+ times: the model counts no further$/);
+    expect(frames.mapcount[pfn]).toBe(mappers);
+    expect(mappers).toBeGreaterThan(60_000);
   });
 });
 

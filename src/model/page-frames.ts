@@ -1,6 +1,6 @@
 /**
  * Physical memory: what the kernel keeps in `struct page` (`include/linux/mm_types.h`), as one typed array a field,
- * 32 bytes a frame in all, and the pages' contents.
+ * 28 bytes a frame in all, and the pages' contents, with 4 more to find them.
  *
  * Frame 0 is the zero page: always there, on no list, never counted. Frame numbers from 1 to `sizePages` are memory;
  * so 0 also serves as "none" in links, in a page cache and in a swap cache.
@@ -28,7 +28,11 @@ export const PG_WRITEBACK = 0x400;
 /** Brought in by readahead and not used yet. */
 export const PG_READAHEAD = 0x800;
 
-export const BYTES_PER_FRAME = 32;
+/** Besides what finding the contents takes. */
+export const BYTES_PER_FRAME = 28;
+
+/** Counts are 16 bits; a page has a few references more than mappers. */
+const MAPPERS_MAX = 65_000;
 
 /** A page's index is 40 bits: less than this. */
 export const INDEX_MAX = 2 ** 40;
@@ -39,9 +43,9 @@ export class PageFrames {
   /** The memory group that is charged for the page. */
   readonly group: Uint8Array;
   readonly #indexHigh: Uint8Array;
-  readonly refcount: Int32Array;
+  readonly refcount: Uint16Array;
   /** How many PTEs map the page. */
-  readonly mapcount: Int32Array;
+  readonly mapcount: Uint16Array;
   /** Object id, or anon_vma id with PG_ANON; 0 none. */
   readonly mapping: Int32Array;
   readonly #index: Uint32Array;
@@ -67,8 +71,8 @@ export class PageFrames {
     this.flags = new Uint16Array(n);
     this.group = new Uint8Array(n);
     this.#indexHigh = new Uint8Array(n);
-    this.refcount = new Int32Array(n);
-    this.mapcount = new Int32Array(n);
+    this.refcount = new Uint16Array(n);
+    this.mapcount = new Uint16Array(n);
     this.mapping = new Int32Array(n);
     this.#index = new Uint32Array(n);
     this.lruPrev = new Int32Array(n);
@@ -114,6 +118,8 @@ export class PageFrames {
 
   /** One more PTE maps the page. */
   addMapper(pfn: number): void {
+    if (this.mapcount[pfn] === MAPPERS_MAX)
+      throw new RangeError(`frame ${pfn} is mapped ${MAPPERS_MAX} times: the model counts no further`);
     if (++this.mapcount[pfn] === 2) this.sharingEpoch++;
   }
 

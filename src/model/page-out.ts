@@ -46,12 +46,15 @@ export class PageOut {
   #ignoreReferences = false;
   readonly #mappers: Vma[] = [];
   #nextMapper = 0;
+  /** The page's bytes went to swap and are not here any more. */
+  #isGiven = false;
 
   /** Starts on a page that was isolated (see `isolate`). */
   begin(pfn: number, ignoreReferences: boolean): void {
     this.pfn = pfn;
     this.stage = "lock";
     this.freed = false;
+    this.#isGiven = false;
     this.#ignoreReferences = ignoreReferences;
   }
 
@@ -150,8 +153,12 @@ export class PageOut {
       }
     }
     flags[this.pfn] &= ~PG_DIRTY;
-    k.swap.write(this.pfn);
-    if (k.swap.area(k.frames.swapEntry[this.pfn]).device.synchronous) this.stage = "free";
+    const { device } = k.swap.area(k.frames.swapEntry[this.pfn]);
+    // Locked and unmapped, with no reference but the swap cache's and ours: nobody will see the page again.
+    this.#isGiven = device.synchronous && k.frames.refcount[this.pfn] === 2;
+    if (this.#isGiven) k.swap.give(this.pfn);
+    else k.swap.write(this.pfn);
+    if (device.synchronous) this.stage = "free";
     else {
       flags[this.pfn] |= PG_WRITEBACK;
       this.stage = "end-writeback";
@@ -181,6 +188,8 @@ export class PageOut {
   }
 
   #putBack(k: Kernel, how: PutBack): void {
+    if (this.#isGiven)
+      throw new Error(`frame ${this.pfn}: its bytes are in swap alone, and it is still in use`);
     const { flags } = k.frames;
     if (how === "activate") {
       if ((flags[this.pfn] & PG_SWAPCACHE) !== 0 && (flags[this.pfn] & PG_WRITEBACK) === 0 && k.swap.isFull)

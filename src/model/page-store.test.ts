@@ -8,14 +8,14 @@ function filled(value: number): Uint8Array {
 }
 
 describe("a page store", () => {
-  test("starts as zeros, and takes nothing until a page is used", () => {
+  test("starts as zeros, and takes a small part of its size before and after a page is used", () => {
     const store = new ChunkedPageStore(1 << 20);
-    expect(store.allocatedBytes()).toBe(0);
+    const part = (4 * 2 ** 30) / 256;
     expect(store.hasContents).toBe(true);
+    expect(store.allocatedBytes()).toBeLessThanOrEqual(part);
+    expect(store.loadU32(54321, 8)).toBe(0);
     expect(store.bytes(12345)).toEqual(new Uint8Array(PAGE_SIZE));
-    // One chunk, a small part of the 4 GiB.
-    expect(store.allocatedBytes()).toBeGreaterThan(0);
-    expect(store.allocatedBytes()).toBeLessThanOrEqual(64 * 1024 * 1024);
+    expect(store.allocatedBytes()).toBeLessThanOrEqual(part);
   });
 
   test("of few pages takes little", () => {
@@ -59,40 +59,86 @@ describe("a page store", () => {
     expect(small.bytes(0)).toEqual(filled(0));
   });
 
-  test("does, over any operations, what a list of pages does", () => {
-    const sizePages = 200;
+  test("moves a page to a sibling without taking more memory, and may give it room in return", () => {
+    const store = new ChunkedPageStore(64);
+    const sibling = store.sibling(1000);
+    for (let page = 0; page < 64; page++) store.bytes(page).fill(page + 1);
+    const before = store.allocatedBytes();
+    for (let page = 0; page < 64; page++) sibling.move(900 + page, store, page);
+    expect([store.allocatedBytes(), sibling.allocatedBytes()]).toEqual([before, before]);
+    for (let page = 0; page < 64; page++) expect(sibling.bytes(900 + page)).toEqual(filled(page + 1));
+    for (let page = 0; page < 64; page++) store.move(page, sibling, 963 - page);
+    expect(store.allocatedBytes()).toBe(before);
+    for (let page = 0; page < 64; page++) expect(store.bytes(page)).toEqual(filled(64 - page));
+  });
+
+  test("moves a page that was never used as zeros, over one that was", () => {
+    const store = new ChunkedPageStore(4);
+    const sibling = store.sibling(4);
+    store.bytes(1).fill(7);
+    store.move(1, sibling, 2);
+    expect(store.bytes(1)).toEqual(filled(0));
+    expect(store.loadU32(1, 0)).toBe(0);
+  });
+
+  test("moves a page from a store that is no sibling by a copy", () => {
+    const [store, other] = [new ChunkedPageStore(2), new ChunkedPageStore(2)];
+    other.bytes(1).fill(7);
+    store.move(0, other, 1);
+    expect(store.bytes(0)).toEqual(filled(7));
+  });
+
+  test("does, over any operations on it and a sibling, what two lists of pages do", () => {
+    const sizePages = 8;
     const page = fc.nat(sizePages - 1);
-    const operation = fc.oneof(
-      fc.record({
-        kind: fc.constant("store" as const),
-        page,
-        word: fc.nat(1023),
-        value: fc.nat(0xffff_ffff),
-      }),
-      fc.record({ kind: fc.constant("zero" as const), page, word: fc.nat(1023), value: fc.constant(0) }),
-      fc.record({ kind: fc.constant("copy" as const), page, word: page, value: fc.constant(0) }),
-    );
+    const operation = fc.record({
+      kind: fc.constantFrom(
+        "store" as const,
+        "store" as const,
+        "zero" as const,
+        "copy" as const,
+        "move" as const,
+      ),
+      store: fc.nat(1),
+      page,
+      fromStore: fc.nat(1),
+      fromPage: page,
+      word: fc.nat(1023),
+      value: fc.nat(0xffff_ffff),
+    });
     fc.assert(
       fc.property(fc.array(operation, { maxLength: 60 }), (operations) => {
-        const store = new ChunkedPageStore(sizePages);
-        const naive = new Map<number, Map<number, number>>();
-        for (const { kind, page: target, word, value } of operations) {
+        const first = new ChunkedPageStore(sizePages);
+        const stores = [first, first.sibling(sizePages)];
+        // Each page's words that are not 0; undefined where the page was moved away and nothing is promised.
+        const naive: (Map<number, number> | undefined)[][] = stores.map(() =>
+          Array.from({ length: sizePages }, () => new Map<number, number>()),
+        );
+        for (const { kind, store, page: at, fromStore, fromPage, word, value } of operations) {
           if (kind === "store") {
-            store.storeU32(target, word * 4, value);
-            naive.set(target, new Map(naive.get(target)).set(word, value));
+            if (naive[store][at] === undefined) continue;
+            stores[store].storeU32(at, word * 4, value);
+            naive[store][at]?.set(word, value);
           } else if (kind === "zero") {
-            store.zero(target);
-            naive.delete(target);
-          } else {
-            store.copy(target, store, word);
-            naive.set(target, new Map(naive.get(word)));
+            stores[store].zero(at);
+            naive[store][at] = new Map();
+          } else if (store !== fromStore || at !== fromPage) {
+            const moved = naive[fromStore][fromPage];
+            if (moved === undefined) continue;
+            stores[store][kind](at, stores[fromStore], fromPage);
+            naive[store][at] = new Map(moved);
+            if (kind === "move") naive[fromStore][fromPage] = undefined;
           }
         }
-        for (const [at, words] of naive) {
-          const expected = new Uint32Array(1024);
-          for (const [word, value] of words) expected[word] = value;
-          expect(new Uint32Array(store.bytes(at).slice().buffer)).toEqual(expected);
-        }
+        for (const [store, pages] of naive.entries())
+          for (const [at, words] of pages.entries()) {
+            if (words === undefined) continue;
+            const expected = new Uint32Array(1024);
+            for (const [word, value] of words) expected[word] = value;
+            expect(stores[store].loadU32(at, 4)).toBe(expected[1]);
+            const same = Buffer.compare(stores[store].bytes(at), new Uint8Array(expected.buffer)) === 0;
+            expect(same, `page ${at} of store ${store}`).toBe(true);
+          }
       }),
     );
   });
@@ -104,6 +150,9 @@ describe("a page store without contents", () => {
     store.storeU32();
     store.zero();
     store.copy();
+    store.move();
+    expect(store.sibling()).toBe(store);
+    expect(store.bytesPerPage).toBe(0);
     expect(store.loadU32()).toBe(0);
     expect(store.bytes()).toHaveLength(0);
     expect(store.hasContents).toBe(false);

@@ -10,12 +10,11 @@ import {
   PG_READAHEAD,
   PG_REFERENCED,
   PG_SWAPBACKED,
-  PG_SWAPCACHE,
   PG_UPTODATE,
   PG_WRITEBACK,
 } from "./page-frames.ts";
 import { cacheEntryOfSwap, type ShmemObject, swapOfCacheEntry } from "./shmem-object.ts";
-import { freeSwapAndCache, swapIn } from "./swap-in.ts";
+import { freeSwapAndCache, goesPastSwapCache, newSwapPage, swapIn } from "./swap-in.ts";
 import { unmapMappingRange } from "./zap.ts";
 
 /** What {@link findPage} is to do about a hole (`enum sgp_type`). */
@@ -50,7 +49,7 @@ export function findPage(
     k.work.pageCacheLookups++;
     const entry = object.get(index);
     if (entry < 0) {
-      const pfn = swapInPage(k, object, index, swapOfCacheEntry(entry), group);
+      const pfn = swapInPage(k, object, index, swapOfCacheEntry(entry));
       if (pfn === 0) continue;
       if (pfn > 0 && get === "write") k.lru.markAccessed(pfn);
       return pfn;
@@ -97,13 +96,7 @@ function addToPageCache(k: Kernel, object: ShmemObject, index: number, pfn: numb
  * `shmem_swapin_folio`: brings a page back from swap into the page cache, dirty, because its slot is given up.
  * Locked and with a reference; 0 if the object changed meanwhile; minus ENOMEM, or {@link BLOCKED}.
  */
-function swapInPage(
-  k: Kernel,
-  object: ShmemObject,
-  index: number,
-  swapEntry: number,
-  group: MemoryGroup,
-): number {
+function swapInPage(k: Kernel, object: ShmemObject, index: number, swapEntry: number): number {
   const { frames, swap } = k;
   const cached = swap.lookUp(swapEntry);
   if (cached > 0) {
@@ -114,7 +107,8 @@ function swapInPage(
     swap.deleteFromSwapCache(cached);
     return finishSwapIn(k, object, index, swapEntry, cached);
   }
-  const pfn = swapIn(k, swapEntry, group);
+  const isTaken = goesPastSwapCache(k, swapEntry);
+  const pfn = isTaken ? newSwapPage(k, swapEntry) : swapIn(k, swapEntry);
   if (pfn === 0) return -ERRNO.ENOMEM;
   if (object.get(index) !== cacheEntryOfSwap(swapEntry)) {
     // Reclaim for the new page, or another task, came between.
@@ -123,7 +117,9 @@ function swapInPage(
     return 0;
   }
   k.majorFault = true;
-  if ((frames.flags[pfn] & PG_SWAPCACHE) !== 0) swap.deleteFromSwapCache(pfn);
+  // The slot is given up below: nobody will read it again.
+  if (isTaken) swap.take(swapEntry, pfn);
+  else swap.deleteFromSwapCache(pfn);
   return finishSwapIn(k, object, index, swapEntry, pfn);
 }
 

@@ -1,7 +1,6 @@
 /** Reading pages back from swap: alone, or with their neighbours (`mm/swap_state.c`). */
 
 import type { Kernel } from "./kernel.ts";
-import type { MemoryGroup } from "./memory-group.ts";
 import { allocPage, putPage } from "./page-alloc.ts";
 import {
   PG_LOCKED,
@@ -49,14 +48,24 @@ export class SwapReadahead {
   }
 }
 
-/** A page read from `entry`, locked, with a reference, in no cache; 0 if there is no memory. */
-function readAlone(k: Kernel, entry: number, group: MemoryGroup): number {
-  const pfn = allocPage(k, group);
+/** A page for `entry`, to be read into: locked, with a reference, in no cache; 0 if there is no memory. */
+export function newSwapPage(k: Kernel, entry: number): number {
+  const pfn = allocPage(k, k.swap.groupOf(entry));
   if (pfn === 0) return 0;
   k.frames.flags[pfn] = PG_LOCKED | PG_SWAPBACKED | PG_UPTODATE;
-  k.swap.read(entry, pfn);
   k.lru.add(pfn);
   return pfn;
+}
+
+function readAlone(k: Kernel, entry: number): number {
+  const pfn = newSwapPage(k, entry);
+  if (pfn !== 0) k.swap.read(entry, pfn);
+  return pfn;
+}
+
+/** Whether a page goes past the swap cache: a synchronous device, no readahead, nobody else who names the slot. */
+export function goesPastSwapCache(k: Kernel, entry: number): boolean {
+  return !k.readahead.isOn && k.swap.area(entry).device.synchronous && k.swap.count(entry) === 1;
 }
 
 /**
@@ -71,7 +80,7 @@ export function readSwapCache(k: Kernel, entry: number): number {
     return pfn;
   }
   if (swap.count(entry) === 0) return 0;
-  pfn = readAlone(k, entry, swap.groupOf(entry));
+  pfn = readAlone(k, entry);
   if (pfn === 0) return 0;
   frames.flags[pfn] &= ~PG_LOCKED;
   if (swap.count(entry) === 0 || swap.lookUp(entry) > 0) {
@@ -106,13 +115,11 @@ function readCluster(k: Kernel, entry: number): void {
  * Brings the page of `entry` in from swap, where it is not in the swap cache: locked and with a reference, 0 if there
  * is no memory. With a synchronous device and no readahead it goes past the swap cache; else it is in it.
  */
-export function swapIn(k: Kernel, entry: number, group: MemoryGroup): number {
-  const { frames, swap } = k;
-  if (!k.readahead.isOn && swap.area(entry).device.synchronous && swap.count(entry) === 1)
-    return readAlone(k, entry, swap.groupOf(entry) ?? group);
+export function swapIn(k: Kernel, entry: number): number {
+  if (goesPastSwapCache(k, entry)) return readAlone(k, entry);
   if (k.readahead.isOn) readCluster(k, entry);
   const pfn = readSwapCache(k, entry);
-  if (pfn !== 0) frames.flags[pfn] |= PG_LOCKED;
+  if (pfn !== 0) k.frames.flags[pfn] |= PG_LOCKED;
   return pfn;
 }
 

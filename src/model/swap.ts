@@ -238,15 +238,40 @@ export class Swap {
 
   /** Reads the slot into the page. */
   read(entry: number, pfn: number): void {
+    this.#countRead();
     this.area(entry).device.read(swapSlot(entry), this.#frames.contents, pfn);
+  }
+
+  /** The same, where nothing will read the slot again. */
+  take(entry: number, pfn: number): void {
+    this.#countRead();
+    const { device } = this.area(entry);
+    if (device.take === undefined) device.read(swapSlot(entry), this.#frames.contents, pfn);
+    else device.take(swapSlot(entry), this.#frames.contents, pfn);
+  }
+
+  #countRead(): void {
     this.#vmstat.pswpin++;
     this.#work.swapReads++;
   }
 
   /** Writes the page to its slot. */
   write(pfn: number): void {
+    this.#countWrite();
     const entry = this.#frames.swapEntry[pfn];
     this.area(entry).device.write(swapSlot(entry), this.#frames.contents, pfn);
+  }
+
+  /** The same, where the page is freed next. */
+  give(pfn: number): void {
+    this.#countWrite();
+    const entry = this.#frames.swapEntry[pfn];
+    const { device } = this.area(entry);
+    if (device.give === undefined) device.write(swapSlot(entry), this.#frames.contents, pfn);
+    else device.give(swapSlot(entry), this.#frames.contents, pfn);
+  }
+
+  #countWrite(): void {
     this.#vmstat.pswpout++;
     this.#work.swapWrites++;
   }

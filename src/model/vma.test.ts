@@ -52,7 +52,7 @@ describe("a new PTE", () => {
     for (const flags of [0, VM_READ, VM_READ | VM_WRITE, VM_EXEC, VM_READ | VM_EXEC]) {
       const vma = vmaWith(flags);
       setPageProt(SOFT_DIRTY, vma);
-      expect(vma.protHi).toBe((flags & VM_EXEC) === 0 ? PTE_HI_NX : 0);
+      expect(vma.protHi >>> 0).toBe((flags & VM_EXEC) === 0 ? PTE_HI_NX : 0);
     }
   });
 

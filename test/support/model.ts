@@ -98,20 +98,29 @@ export function states(memfd: Memfd): string[] {
   return Array.from({ length: Math.ceil(memfd.sizeBytes / PAGE) }, (_, page) => memfd.pageState(page));
 }
 
-/** A page of bytes that differ from page to page and within the page. */
-export function pattern(seed: number): Uint8Array {
+const patterns = new Map<number, Uint8Array>();
+
+function sharedPattern(seed: number): Uint8Array {
+  const known = patterns.get(seed);
+  if (known !== undefined) return known;
   const bytes = new Uint8Array(PAGE);
   let state = (seed + 1) * 0x9e3779b1;
   for (let i = 0; i < PAGE; i++) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     bytes[i] = state >>> 24;
   }
+  patterns.set(seed, bytes);
   return bytes;
+}
+
+/** A page of bytes that differ from page to page and within the page. */
+export function pattern(seed: number): Uint8Array {
+  return sharedPattern(seed).slice();
 }
 
 /** Stores `pattern(seed + i)` in each of the pages. */
 export function fill(process: Process, address: number, pages: number, seed = 0): void {
-  for (let i = 0; i < pages; i++) process.writeBytes(address + i * PAGE, pattern(seed + i));
+  for (let i = 0; i < pages; i++) process.writeBytes(address + i * PAGE, sharedPattern(seed + i));
 }
 
 /** The pages whose bytes are not those that {@link fill} stored. */
@@ -120,7 +129,7 @@ export function wrongPages(process: Process, address: number, pages: number, see
   const bytes = new Uint8Array(PAGE);
   for (let i = 0; i < pages; i++) {
     process.readBytes(address + i * PAGE, bytes);
-    if (Buffer.compare(bytes, pattern(seed + i)) !== 0) wrong.push(i);
+    if (Buffer.compare(bytes, sharedPattern(seed + i)) !== 0) wrong.push(i);
   }
   return wrong;
 }
@@ -131,7 +140,7 @@ export function wrongPagesOf(memfd: Memfd, first: number, pages: number, seed = 
   const bytes = new Uint8Array(PAGE);
   for (let i = 0; i < pages; i++) {
     const got = memfd.pread(bytes, (first + i) * PAGE);
-    if (got !== PAGE || Buffer.compare(bytes, pattern(seed + i)) !== 0) wrong.push(i);
+    if (got !== PAGE || Buffer.compare(bytes, sharedPattern(seed + i)) !== 0) wrong.push(i);
   }
   return wrong;
 }

@@ -14,6 +14,10 @@ export interface SwapDevice {
   read(slot: number, pages: PageStore, page: number): void;
   /** Writes a page to a slot. */
   write(slot: number, pages: PageStore, page: number): void;
+  /** Reads a slot that will not be read again: may leave it undefined. `read` is used where a device hasn't this. */
+  take?(slot: number, pages: PageStore, page: number): void;
+  /** Writes a page that will not be read again: may leave it undefined. `write` is used where a device hasn't this. */
+  give?(slot: number, pages: PageStore, page: number): void;
   /** The slot's contents are no longer needed (discard). */
   free(slot: number): void;
   close(): void;

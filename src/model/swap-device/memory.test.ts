@@ -42,6 +42,21 @@ describe("swap in memory", () => {
     );
   });
 
+  test("takes pages over, and gives them back, without more memory; and a slot can be read more than once", () => {
+    const pages = new ChunkedPageStore(200);
+    const device = new MemorySwapDevice({ slots: 1000 });
+    for (let page = 0; page < 200; page++) pages.bytes(page).fill(page);
+    const before = pages.allocatedBytes();
+    for (let page = 0; page < 200; page++) device.give(500 + page, pages, page);
+    for (let page = 0; page < 200; page++) device.take(500 + page, pages, 199 - page);
+    expect(pages.allocatedBytes()).toBe(before);
+    for (let page = 0; page < 200; page++) expect(pages.bytes(page)).toEqual(filled(199 - page));
+    device.give(1, pages, 7);
+    device.read(1, pages, 8);
+    device.read(1, pages, 9);
+    expect([pages.bytes(8), pages.bytes(9)]).toEqual([filled(192), filled(192)]);
+  });
+
   test("keeps a copy: the page may change after", () => {
     const device = new MemorySwapDevice({ slots: 2 });
     const pages = new ChunkedPageStore(2);
@@ -53,7 +68,7 @@ describe("swap in memory", () => {
   });
 
   test("without contents works with pages that have none", () => {
-    const device = new MemorySwapDevice({ slots: 2 ** 26, contents: false });
+    const device = new MemorySwapDevice({ slots: 2 ** 26 });
     const pages = new NoPageStore();
     device.write(2 ** 26 - 1, pages, 0);
     device.read(2 ** 26 - 1, pages, 0);

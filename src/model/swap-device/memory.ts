@@ -1,28 +1,41 @@
 import { ConfigError } from "../config.ts";
-import { ChunkedPageStore, NoPageStore, type PageStore } from "../page-store.ts";
+import type { PageStore } from "../page-store.ts";
 import type { SwapDevice } from "./device.ts";
 
-/** Swap in memory: synchronous, as zram is. */
+/** Swap in memory: synchronous, as zram is. Pages that leave memory for good are handed over, not copied. */
 export class MemorySwapDevice implements SwapDevice {
   readonly slots: number;
   readonly synchronous: boolean;
-  readonly #store: PageStore;
+  /** Beside the memory that is first written out; without contents if that has none. */
+  #store: PageStore | undefined;
 
-  /** `contents: false` keeps no bytes, for a kernel that has none; `synchronous: false` acts like a disk. */
-  constructor(options: { slots: number; synchronous?: boolean; contents?: boolean }) {
+  /** `synchronous: false` acts like a disk. */
+  constructor(options: { readonly slots: number; readonly synchronous?: boolean }) {
     if (!Number.isInteger(options.slots) || options.slots < 2)
       throw new ConfigError(`swap device: slots ${options.slots} must be an integer from 2`);
     this.slots = options.slots;
     this.synchronous = options.synchronous ?? true;
-    this.#store = options.contents === false ? new NoPageStore() : new ChunkedPageStore(options.slots);
+  }
+
+  #beside(pages: PageStore): PageStore {
+    this.#store ??= pages.sibling(this.slots);
+    return this.#store;
   }
 
   read(slot: number, pages: PageStore, page: number): void {
-    pages.copy(page, this.#store, slot);
+    pages.copy(page, this.#beside(pages), slot);
   }
 
   write(slot: number, pages: PageStore, page: number): void {
-    this.#store.copy(slot, pages, page);
+    this.#beside(pages).copy(slot, pages, page);
+  }
+
+  take(slot: number, pages: PageStore, page: number): void {
+    pages.move(page, this.#beside(pages), slot);
+  }
+
+  give(slot: number, pages: PageStore, page: number): void {
+    this.#beside(pages).move(slot, pages, page);
   }
 
   free(): void {}
