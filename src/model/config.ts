@@ -121,7 +121,6 @@ export function makeConfig(
     if (!Object.hasOwn(base, name))
       throw new ConfigError(`unknown switch "${name}": there are ${Object.keys(base).join(", ")}`);
     const expected = typeof base[name as keyof KernelConfig];
-    // biome-ignore lint/suspicious/useValidTypeof: compared with the type of the profile's own value
     if (typeof value !== expected)
       throw new ConfigError(`${name}: must be a ${expected}, not ${JSON.stringify(value)}`);
   }

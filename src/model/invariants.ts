@@ -1,6 +1,14 @@
 /** What is always true, recomputed from scratch and compared. */
 
-import { isMarkerPte, isPteNone, isPtePresent, markerBits, PAGE_SIZE, PTE_RW } from "../abi/index.ts";
+import {
+  isMarkerPte,
+  isPteNone,
+  isPtePresent,
+  markerBits,
+  PAGE_SIZE,
+  PTE_RW,
+  PTE_UFFD_WP,
+} from "../abi/index.ts";
 import { pteSwapEntry } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
 import { LRU_LISTS } from "./lru.ts";
@@ -22,7 +30,7 @@ import { entryOffset } from "./page-table.ts";
 import { collectMappers } from "./rmap.ts";
 import { swapOfCacheEntry } from "./shmem-object.ts";
 import { packSwapEntry, swapArea, swapSlot } from "./swap.ts";
-import { VM_SHARED, type Vma } from "./vma.ts";
+import { VM_SHARED, VM_UFFD_WP, VM_WRITE, type Vma } from "./vma.ts";
 
 const USER_PAGES = 2 ** 36;
 
@@ -133,6 +141,7 @@ function countArea(k: Kernel, vma: Vma, census: Census): void {
         (bits & PAGEOUT) === 0 || vma.object !== null,
         () => `${where}: a PAGEOUT marker in anonymous memory`,
       );
+      must((bits & PAGEOUT) === 0 || bits === PAGEOUT, () => `${where}: PAGEOUT and others in one marker`);
     } else addSwapRef(census, pteSwapEntry(lo, hi));
   });
 }
@@ -145,6 +154,11 @@ function checkMapped(k: Kernel, vma: Vma, vpn: number, pfn: number, lo: number, 
   must(frames.index(pfn) === vma.indexOf(vpn), () => `${where}: frame ${pfn} has index ${frames.index(pfn)}`);
   must(isAnon || vma.object?.id === frames.mapping[pfn], () => `${where}: frame ${pfn} is another object's`);
   must(!isAnon || (vma.flags & VM_SHARED) === 0, () => `${where}: a private page in a shared mapping`);
+  must((lo & PTE_RW) === 0 || (vma.flags & VM_WRITE) !== 0, () => `${where}: writable, and its area is not`);
+  must(
+    (lo & PTE_RW) === 0 || (lo & PTE_UFFD_WP) === 0 || (vma.flags & VM_UFFD_WP) === 0,
+    () => `${where}: writable, and write-protected by userfaultfd`,
+  );
   must(
     (lo & PTE_RW) === 0 || (vma.flags & VM_SHARED) !== 0 || isExclusive,
     () => `${where}: writable, but frame ${pfn} is not this process' alone`,
@@ -210,7 +224,11 @@ function checkSwap(k: Kernel, census: Census): void {
         (k.frames.flags[pfn] & PG_SWAPCACHE) !== 0 && k.frames.swapEntry[pfn] === entry,
         () => `${where}: frame ${pfn} does not know that it is in the swap cache`,
       );
-      if ((k.frames.flags[pfn] & (PG_DIRTY | PG_WRITEBACK | PG_LOCKED)) !== 0 || !k.frames.contents.hasContents) continue;
+      if (
+        (k.frames.flags[pfn] & (PG_DIRTY | PG_WRITEBACK | PG_LOCKED)) !== 0 ||
+        !k.frames.contents.hasContents
+      )
+        continue;
       area.device.read(slot, scratch, 0);
       const [inSwap, inMemory] = [scratch.bytes(0), k.frames.contents.bytes(pfn)];
       for (let i = 0; i < PAGE_SIZE; i++)
@@ -267,6 +285,7 @@ function checkFrames(k: Kernel, census: Census, tasksInFlight: boolean): void {
     if (free[pfn] === 1) continue;
     usage.set(frames.group[pfn], (usage.get(frames.group[pfn]) ?? 0) + 1);
     if ((flags & PG_LRU) === 0) offLists++;
+    must(tasksInFlight || (flags & (PG_LOCKED | PG_WRITEBACK)) === 0, () => `frame ${pfn} is still locked`);
   }
   must(tasksInFlight || offLists === 0, () => `${offLists} frames in use are on no list`);
   must(

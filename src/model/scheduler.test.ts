@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import {
   bareKernel,
+  endAll,
   fill,
   PAGE,
   pagemap,
@@ -44,6 +45,14 @@ interface Scenario {
   readonly check: () => string;
 }
 
+/** Ends everything, and makes sure that nothing is left. */
+function finish(kernel: Kernel): void {
+  endAll(kernel);
+  // A page that was being written when its last owner let go of it is in the swap cache until reclaim comes by.
+  kernel.reclaimAll();
+  retire(kernel);
+}
+
 /** Thrown to end a run whose rest is another run's. */
 class Redundant extends Error {}
 
@@ -81,7 +90,7 @@ function inAllOrders(scenario: () => Scenario): { runs: number; outcomes: Map<st
       kernel.checkInvariants();
       const outcome = check();
       outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-      retire(kernel);
+      finish(kernel);
       runs++;
     } catch (error) {
       if (!(error instanceof Redundant)) throw error;
@@ -109,12 +118,14 @@ function inSomeOrders(runs: number, scenario: () => Scenario): Map<string, numbe
     });
     const outcome = check();
     outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-    retire(kernel);
+    finish(kernel);
   }
   return outcomes;
 }
 
 const SMALL: Setup = { memoryPages: 8, swapPages: [8], config: { fault_around_bytes: 4096 } };
+
+const ALL_OUTCOMES = ["freed, major", "freed, minor", "kept, minor"];
 
 /** What happened to the page-out, and whether any fault had to read from swap. */
 function outcome(pageOut: PageOut, faults: readonly Access[]): string {
@@ -162,9 +173,9 @@ describe("two faults on one page of an object, and its page-out", () => {
           },
         };
       });
-      expect(runs).toBeGreaterThan(500);
-      expect([...outcomes.keys()]).toContain("kept, minor");
-      if (setup !== SMALL || name === "zram") expect(outcomes.size).toBeGreaterThan(1);
+      // Less than 10! / (3! 3! 4!): a task that has to wait cannot go first.
+      expect(runs).toBeGreaterThan(100);
+      expect([...outcomes.keys()].sort()).toEqual(name === "a disk" ? ["kept, minor"] : ALL_OUTCOMES);
     });
 
   test("mapped and written by one: the other's fault and its own next one, in all orders", () => {
@@ -181,7 +192,7 @@ describe("two faults on one page of an object, and its page-out", () => {
         },
       };
     });
-    expect([...outcomes.keys()].sort()).toEqual(["freed, major", "freed, minor", "kept, minor"]);
+    expect([...outcomes.keys()].sort()).toEqual(ALL_OUTCOMES);
   });
 
   test("with fault-around: what is being paged out is not mapped by it", () => {
@@ -232,7 +243,7 @@ describe("two faults on a page in swap", () => {
   test("that parent and child share: both get it, a store gets a copy", () => {
     for (const synchronous of [true, false])
       for (const how of ["load", "store"] as const)
-        inAllOrders(() => {
+        inSomeOrders(150, () => {
           const kernel = bareKernel({ ...SMALL, synchronous });
           const parent = kernel.createProcess();
           const address = parent.mmap({ lengthBytes: PAGE, write: true });
@@ -311,11 +322,12 @@ describe("an anonymous page and its page-out", () => {
     test(`${name}: a copy on write by the child, in all orders`, () => {
       const { runs, outcomes } = inAllOrders(copying(["child"]));
       expect(runs).toBeGreaterThan(100);
-      expect(outcomes.size).toBeGreaterThan(1);
+      expect([...outcomes.keys()].sort()).toEqual(synchronous ? ALL_OUTCOMES : ["kept, minor"]);
     });
 
     test(`${name}: copies on write by both`, () => {
-      expect(inSomeOrders(2000, copying(["child", "parent"])).size).toBeGreaterThan(1);
+      const outcomes = inSomeOrders(300, copying(["child", "parent"]));
+      expect([...outcomes.keys()].sort()).toEqual(synchronous ? ALL_OUTCOMES : ["kept, minor"]);
     });
   }
 
@@ -365,7 +377,7 @@ describe("a store that copies a page of an object while that is paged out", () =
   });
 
   test("and another loads", () => {
-    expect(inSomeOrders(2000, copying(["load"])).size).toBeGreaterThan(1);
+    expect(inSomeOrders(300, copying(["load"])).size).toBeGreaterThan(1);
   });
 });
 

@@ -52,10 +52,15 @@ export function bareKernel(setup: Setup = {}): Kernel {
   return new Kernel(options);
 }
 
-/** Ends all processes, closes all descriptors, and throws if anything is left then. */
-export function retire(kernel: Kernel): void {
+/** Ends all processes and closes all descriptors. */
+export function endAll(kernel: Kernel): void {
   for (const process of kernel.processes) process.exit();
   for (const object of kernel.objects) if (object.isOpen) new Memfd(kernel, object).close();
+}
+
+/** The same, and throws if anything is left then. */
+export function retire(kernel: Kernel): void {
+  endAll(kernel);
   kernel.checkInvariants();
   const left = {
     objects: kernel.objects.length,
