@@ -194,7 +194,7 @@ function run(family: Family, { kind, space: which, page, to }: Command): void {
 
 test("over any life of any family, each page is found in each area that maps it, and no anon_vma is left at the end", () => {
   fc.assert(
-    fc.property(fc.array(anyCommand, { maxLength: 50 }), (commands) => {
+    fc.property(fc.array(anyCommand, { maxLength: 50, size: "max" }), (commands) => {
       const family = new Family();
       for (const command of commands) {
         run(family, command);
@@ -262,6 +262,8 @@ describe("an anon_vma", () => {
     // The root counts itself and its child, so it is not for use again; the second's own will be.
     const third = family.fork(second);
     const abandoned = second.mm.vmas[0].anonVma;
+    expect(third.mm.vmas[0].anonVma?.parent).toBe(abandoned);
+    expect(family.spaces.anonVmas.count).toBe(3);
     family.exit(second);
     const fourth = family.fork(third);
     expect(fourth.mm.vmas[0].anonVma).toBe(abandoned);

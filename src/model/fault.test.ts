@@ -235,6 +235,22 @@ describe("a mapping of an object", () => {
     },
   );
 
+  test("another process' fault brings a page back under a marker, which is stale then", () => {
+    const kernel = testKernel();
+    const object = kernel.memfdCreate({ sizePages: 1 });
+    const [a, b] = [kernel.createProcess(), kernel.createProcess()];
+    const [inA, inB] = [a, b].map((process) =>
+      process.mmap({ lengthBytes: PAGE, object, shared: true, write: true }),
+    );
+    fill(a, inA, 1);
+    a.madvise(inA, PAGE, "PAGEOUT");
+    expect(wrongPages(b, inB, 1)).toEqual([]);
+    expect([pagemap(a, inA, 1), pagemap(b, inB, 1)]).toEqual([["81:30.2"], ["143"]]);
+    const { pgmajfault } = kernel.vmstat;
+    expect(wrongPages(a, inA, 1)).toEqual([]);
+    expect(kernel.vmstat.pgmajfault).toBe(pgmajfault);
+  });
+
   test("the fault on a marker costs no more PTE writes and page-cache look-ups than on none", () => {
     const costs = ["rfc", "linux-6.1"].map((profile) => {
       const kernel = testKernel({ profile, config: { fault_around_bytes: 4096 } });

@@ -88,6 +88,22 @@ describe("what the child's page table gets", () => {
     expect(pagemap(parent, address, 4)).toEqual(["84", "104", "104", "84:31.1"]);
   });
 
+  test("no marker of a private mapping: PAGEOUT never, uffd-wp because the child is not registered", () => {
+    const kernel = testKernel();
+    const parent = kernel.createProcess();
+    const object = kernel.memfdCreate({ sizePages: 3 });
+    for (const page of [0, 1, 2]) object.pwrite(pattern(page), page * PAGE);
+    const address = parent.mmap({ lengthBytes: 3 * PAGE, object, write: true });
+    parent.touchRead(address, 3 * PAGE);
+    parent.storeU64(address, 9n);
+    const uffd = parent.userfaultfd();
+    uffd.register(address, 3 * PAGE);
+    uffd.protect(address + PAGE, PAGE);
+    parent.madvise(address + PAGE, 2 * PAGE, "PAGEOUT");
+    expect(pagemap(parent, address, 3)).toEqual(["103", "85:30.1", "81:30.2"]);
+    expect(pagemap(parent.fork(), address, 3)).toEqual(["101", "1", "1"]);
+  });
+
   test("soft-dirty as it is", () => {
     const kernel = testKernel();
     const parent = kernel.createProcess();

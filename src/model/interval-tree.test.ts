@@ -34,7 +34,7 @@ const anyCommand = fc.oneof(
 describe("an interval tree", () => {
   test("finds, over any insertions and removals, what a search through all finds", () => {
     fc.assert(
-      fc.property(fc.array(anyCommand, { maxLength: 80 }), (commands) => {
+      fc.property(fc.array(anyCommand, { maxLength: 80, size: "max" }), (commands) => {
         const tree = new IntervalTree<IntervalItem>();
         const entries: Entry[] = [];
         let id = 0;

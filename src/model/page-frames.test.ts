@@ -101,7 +101,7 @@ describe("free frames", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 12 }),
-        fc.array(fc.oneof(fc.constant("take" as const), fc.nat(11)), { maxLength: 60 }),
+        fc.array(fc.oneof(fc.constant("take" as const), fc.nat(11)), { maxLength: 60, size: "max" }),
         (sizePages, operations) => {
           const frames = framesOf(sizePages);
           const taken: number[] = [];

@@ -128,7 +128,7 @@ function run(command: Command, tables: PageTables, naive: NaiveTables): void {
 describe("page tables", () => {
   test("do, over any operations on two address spaces, what maps do; and no table is lost", () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.nat(1), anyCommand), { maxLength: 50 }), (commands) => {
+      fc.property(fc.array(fc.tuple(fc.nat(1), anyCommand), { maxLength: 50, size: "max" }), (commands) => {
         const pool = new PageTablePool(new Work());
         const spaces = [0, 1].map(() => ({ tables: new PageTables(pool), naive: new NaiveTables() }));
         for (const [space, command] of commands) {

@@ -59,7 +59,7 @@ describe("the readahead window", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 6 }),
-        fc.array(fault, { maxLength: 30 }),
+        fc.array(fault, { maxLength: 30, size: "max" }),
         (pageCluster, faults) => {
           let last = 0;
           for (const pages of windows(pageCluster, faults)) {

@@ -79,7 +79,7 @@ describe("the slots of an area", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 8 }),
-        fc.array(fc.oneof(fc.constant("take" as const), fc.nat(7)), { maxLength: 60 }),
+        fc.array(fc.oneof(fc.constant("take" as const), fc.nat(7)), { maxLength: 60, size: "max" }),
         (sizeSlots, operations) => {
           const area = new SwapArea(0, blank(sizeSlots + 1), -1);
           const freed: number[] = [];
@@ -260,7 +260,7 @@ const anyCommand = fc.record({
 
 test("slots, counts and swap cache agree, over any operations on three areas, with maps; no entry is 0", () => {
   fc.assert(
-    fc.property(fc.array(anyCommand, { maxLength: 80 }), (commands) => {
+    fc.property(fc.array(anyCommand, { maxLength: 80, size: "max" }), (commands) => {
       const world = worldOf(PAGES);
       const { frames, swap } = world;
       for (const slots of [3, 4, 3]) swap.addArea(blank(slots));

@@ -76,7 +76,7 @@ describe("a swap file", () => {
     );
     const operation = fc.record({ isWrite: fc.boolean(), slot: anySlot, value: fc.nat(255) });
     fc.assert(
-      fc.property(fc.array(operation, { maxLength: 60 }), (operations) => {
+      fc.property(fc.array(operation, { maxLength: 60, size: "max" }), (operations) => {
         const device = new FileSwapDevice({ path, slots, temporary: false });
         const naive = new Map<number, number>();
         for (const { isWrite, slot, value } of operations) {
@@ -107,6 +107,22 @@ describe("a swap file", () => {
     for (const slot of [...gaps, ...down, ...up])
       expect(read(device.it, slot), `slot ${slot}`).toBe(slot & 255);
     expect(read(device.it, 90)).toBe(0);
+  });
+
+  test.each([
+    ["below", 20, 10],
+    ["above", 10, 20],
+  ])("keeps what lies between two writes of which the second is %s the first", (_, first, second) => {
+    using device = new Closing(new FileSwapDevice({ path, slots: 3 * WINDOW }));
+    for (let slot = 10; slot <= 20; slot++) write(device.it, slot, slot);
+    // Away and back, so that the window knows nothing of these slots.
+    write(device.it, 2 * WINDOW, 1);
+    write(device.it, first, 101);
+    write(device.it, second, 102);
+    read(device.it, 2 * WINDOW);
+    const between = Array.from({ length: 9 }, (_, i) => 11 + i);
+    expect(between.map((slot) => read(device.it, slot))).toEqual(between);
+    expect([read(device.it, first), read(device.it, second)]).toEqual([101, 102]);
   });
 
   test("that was there is opened with what it has, and extended if it is too small", () => {

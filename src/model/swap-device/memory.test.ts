@@ -4,7 +4,10 @@ import { ConfigError } from "../config.ts";
 import { ChunkedPageStore, NoPageStore } from "../page-store.ts";
 import { MemorySwapDevice } from "./memory.ts";
 
-const filled = (value: number): Uint8Array => new Uint8Array(4096).fill(value);
+/** The byte that fills a page; -1 if its bytes differ. */
+function filler(bytes: Uint8Array): number {
+  return bytes.every((byte) => byte === bytes[0]) ? bytes[0] : -1;
+}
 
 describe("swap in memory", () => {
   test.each([1, 0, -1, 1.5, Number.NaN, Infinity])("of %d slots is refused", (slots) => {
@@ -23,7 +26,7 @@ describe("swap in memory", () => {
     const anySlot = fc.oneof(fc.nat(5), fc.nat(slots - 1));
     const operation = fc.record({ isWrite: fc.boolean(), slot: anySlot, value: fc.nat(255) });
     fc.assert(
-      fc.property(fc.array(operation, { maxLength: 40 }), (operations) => {
+      fc.property(fc.array(operation, { maxLength: 40, size: "max" }), (operations) => {
         const device = new MemorySwapDevice({ slots });
         const pages = new ChunkedPageStore(2);
         const naive = new Map<number, number>();
@@ -35,7 +38,7 @@ describe("swap in memory", () => {
           } else {
             pages.bytes(1).fill(0xee);
             device.read(slot, pages, 1);
-            expect(pages.bytes(1)).toEqual(filled(naive.get(slot) ?? 0));
+            expect(filler(pages.bytes(1)), `slot ${slot}`).toBe(naive.get(slot) ?? 0);
           }
         }
       }),
@@ -50,11 +53,11 @@ describe("swap in memory", () => {
     for (let page = 0; page < 200; page++) device.give(500 + page, pages, page);
     for (let page = 0; page < 200; page++) device.take(500 + page, pages, 199 - page);
     expect(pages.allocatedBytes()).toBe(before);
-    for (let page = 0; page < 200; page++) expect(pages.bytes(page)).toEqual(filled(199 - page));
+    for (let page = 0; page < 200; page++) expect(filler(pages.bytes(page))).toBe(199 - page);
     device.give(1, pages, 7);
     device.read(1, pages, 8);
     device.read(1, pages, 9);
-    expect([pages.bytes(8), pages.bytes(9)]).toEqual([filled(192), filled(192)]);
+    expect([filler(pages.bytes(8)), filler(pages.bytes(9))]).toEqual([192, 192]);
   });
 
   test("keeps a copy: the page may change after", () => {
@@ -64,7 +67,7 @@ describe("swap in memory", () => {
     device.write(1, pages, 0);
     pages.bytes(0).fill(2);
     device.read(1, pages, 1);
-    expect(pages.bytes(1)).toEqual(filled(1));
+    expect(filler(pages.bytes(1))).toBe(1);
   });
 
   test("without contents works with pages that have none", () => {
