@@ -67,7 +67,10 @@ export class KernelShmem {
   }
 }
 
-/** Reads one word of every page, in order: one fault a page that is not mapped. A free function over one typed array, for the JIT. */
+/**
+ * Reads one word of every page, in order: one fault a page that is not mapped. A free function over one typed array,
+ * for the JIT.
+ */
 export function touchEveryPage(words: Uint32Array): number {
   let sum = 0;
   for (let at = 0; at < words.length; at += WORDS_PER_PAGE) sum = (sum + words[at]) | 0;

@@ -1,4 +1,7 @@
-/** Error numbers and the two fatal signals of a fault. Source: `include/uapi/asm-generic/errno-base.h`, `errno.h`, `signal.h`. */
+/**
+ * Error numbers and the two fatal signals of a fault. Source: `include/uapi/asm-generic/errno-base.h`, `errno.h`,
+ * `signal.h`.
+ */
 
 export const ERRNO = {
   EPERM: 1,

@@ -1,4 +1,6 @@
-/** `mmap`, `mremap` and `madvise` constants, x86-64. Source: `include/uapi/asm-generic/mman-common.h`, `mman.h` (6.18). */
+/**
+ * `mmap`, `mremap` and `madvise` constants, x86-64. Source: `include/uapi/asm-generic/mman-common.h`, `mman.h` (6.18).
+ */
 
 export const PROT_NONE = 0;
 export const PROT_READ = 1;

@@ -5,7 +5,10 @@ import * as uffd from "./userfaultfd.ts";
 
 const anyU64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
 
-/** Sizes of the arguments: `struct uffdio_api` and `uffdio_writeprotect` three u64, `uffdio_register` four, `uffdio_range` two. */
+/**
+ * Sizes of the arguments: `struct uffdio_api` and `uffdio_writeprotect` three u64, `uffdio_register` four,
+ * `uffdio_range` two.
+ */
 test.each([
   ["UFFDIO_API", uffd.UFFDIO_API, iowr(0xaa, 0x3f, 24)],
   ["UFFDIO_REGISTER", uffd.UFFDIO_REGISTER, iowr(0xaa, 0x00, 32)],

@@ -192,7 +192,7 @@ function run(family: Family, { kind, space: which, page, to }: Command): void {
   }
 }
 
-test("over any life of any family, each page is found in each area that maps it, and no anon_vma is left at the end", () => {
+test("over any life of any family, each page is found in each area that maps it; no anon_vma is left", () => {
   fc.assert(
     fc.property(fc.array(anyCommand, { maxLength: 50, size: "max" }), (commands) => {
       const family = new Family();

@@ -93,7 +93,9 @@ export class AnonVmas {
     to.anonVma.activeVmas++;
   }
 
-  /** `anon_vma_fork`: links the child's area, and gives it an anon_vma of its own (or one that nobody uses any more). */
+  /**
+   * `anon_vma_fork`: links the child's area, and gives it an anon_vma of its own (or one that nobody uses any more).
+   */
   fork(child: Vma, parent: Vma): void {
     if (parent.anonVma === null) return;
     for (const { anonVma } of parent.anonLinks) {

@@ -22,7 +22,9 @@ export interface KernelConfig {
   readonly PTE_MARKER_UFFD_WP: boolean;
   /** CONFIG_MEM_SOFT_DIRTY. */
   readonly MEM_SOFT_DIRTY: boolean;
-  /** How much a read fault maps around itself, bytes: a power of two from 4096 to 2 MiB (debugfs `fault_around_bytes`). */
+  /**
+   * How much a read fault maps around itself, bytes: a power of two from 4096 to 2 MiB (debugfs `fault_around_bytes`).
+   */
   readonly fault_around_bytes: number;
   /** Swap readahead reads 2^page_cluster pages, 0 to 31 (sysctl `vm.page-cluster`: 3 in a kernel, 0 as recorded). */
   readonly page_cluster: number;
@@ -66,7 +68,9 @@ export interface ReleaseBehaviour {
   readonly uffdWpWithinOneVma: boolean;
   /** Write-protecting a none PTE of anonymous memory leaves a marker (UFFD_FEATURE_WP_UNPOPULATED). */
   readonly uffdWpUnpopulatedAnon: boolean;
-  /** Un-protecting gives a PTE the plain protection of the area, also where writes are to be noticed (`uffd_wp_range`). */
+  /**
+   * Un-protecting gives a PTE the plain protection of the area, also where writes are to be noticed (`uffd_wp_range`).
+   */
   readonly uffdWpResolveMapsWritable: boolean;
   /** MADV_POPULATE_* stops at the first gap; before, it went on and failed at the end (`madvise_populate`). */
   readonly populateStopsAtGap: boolean;
@@ -189,7 +193,8 @@ export function profileForTrace(
   const release = /^(\d+\.\d+)(?=[.-]|$)/.exec(kernel)?.[1];
   if (release === undefined || !isRelease(release))
     throw new ConfigError(
-      `unknown kernel "${kernel}": the model follows ${Object.keys(BEHAVIOUR).join(" and ")}; name a profile to replay it as one`,
+      `unknown kernel "${kernel}": the model follows ${Object.keys(BEHAVIOUR).join(" and ")}; ` +
+        "name a profile to replay it as one",
     );
   const patched = traceConfig.PTE_MARKER_PAGEOUT === true ? "rfc" : "linux-6.1";
   const profile: ProfileName = release === "6.1" ? patched : `linux-${release}`;

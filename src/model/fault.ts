@@ -450,7 +450,10 @@ export class Fault {
     this.stage = "copy";
   }
 
-  /** Whether a private page is this process' alone, after giving up its place in swap if that is all that is in the way. */
+  /**
+   * Whether a private page is this process' alone, after giving up its place in swap if that is all that is in the
+   * way.
+   */
   #mayReuse(k: Kernel, pfn: number): boolean {
     const { frames } = k;
     if ((frames.flags[pfn] & PG_ANON_EXCLUSIVE) !== 0) return true;

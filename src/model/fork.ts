@@ -20,7 +20,9 @@ import { entryOffset, tableEnd } from "./page-table.ts";
 import { dropRegistration } from "./userfaultfd.ts";
 import { isCowMapping, VM_SHARED, VM_UFFD_WP, Vma } from "./vma.ts";
 
-/** Copies the areas of `parent` to the empty `child`, and the PTEs of those whose pages a fault could not find again. */
+/**
+ * Copies the areas of `parent` to the empty `child`, and the PTEs of those whose pages a fault could not find again.
+ */
 export function copyAddressSpace(k: Kernel, child: Mm, parent: Mm): void {
   for (const from of parent.vmas) {
     const to = new Vma(child, from.start, from.end, from.flags, from.object, from.pgoff);

@@ -34,7 +34,6 @@ function sound() {
     process,
     object,
     shared,
-    own,
     page: object.frameAt(0),
     ownPage: process.frameAt(OWN),
   };

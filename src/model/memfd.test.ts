@@ -101,3 +101,28 @@ test("a huge sparse object costs what it holds", () => {
   memfd.punchHole(0, 2 ** 42);
   expect(kernel.frames.freeCount).toBe(kernel.frames.sizePages);
 });
+
+test("the end of what an object may have, 2^40 pages, can't be passed: EFBIG", () => {
+  const end = 2 ** 52;
+  const memfd = testKernel().memfdCreate({ sizePages: 1 });
+  const calls = [
+    () => memfd.ftruncate(end + 1),
+    () => memfd.pwrite(new Uint8Array(2), end - 1),
+    () => memfd.fallocate(end - PAGE, PAGE + 1),
+    () => memfd.punchHole(0, end + 1),
+  ];
+  expect(calls.map(failure)).toEqual(Array(4).fill("EFBIG"));
+  expect([memfd.sizeBytes, states(memfd)]).toEqual([PAGE, ["hole"]]);
+});
+
+test("the last page that an object may have keeps its bytes, in memory and in swap", () => {
+  const last = 2 ** 40 - 1;
+  const kernel = testKernel();
+  const memfd = kernel.memfdCreate({ sizePages: last + 1 });
+  memfd.pwrite(pattern(1), last * PAGE);
+  kernel.checkInvariants();
+  kernel.reclaimAll();
+  expect([memfd.pageState(last), wrongPagesOf(memfd, last, 1, 1)]).toEqual(["swapped", []]);
+  const beyond = [(last + 1) * PAGE, Number.MAX_SAFE_INTEGER];
+  expect(beyond.map((position) => memfd.pread(new Uint8Array(PAGE), position))).toEqual([0, 0]);
+});

@@ -18,7 +18,9 @@ import type { ShmemObject } from "./shmem-object.ts";
 /** What an object may have (`s_maxbytes`): as far as a page's index goes. Linux goes to 2^63 - 1. */
 const BYTES_MAX = INDEX_MAX * PAGE_SIZE;
 
-/** A descriptor of a shmem object. What is done through it touches no page table. Errors are thrown as {@link Errno}. */
+/**
+ * A descriptor of a shmem object. What is done through it touches no page table. Errors are thrown as {@link Errno}.
+ */
 export class Memfd {
   readonly object: ShmemObject;
   readonly #kernel: Kernel;
@@ -54,7 +56,9 @@ export class Memfd {
     return this.object.sizeBytes;
   }
 
-  /** Reads into `buffer`; returns the bytes read, fewer at the end. `group` is charged for pages that come from swap. */
+  /**
+   * Reads into `buffer`; returns the bytes read, fewer at the end. `group` is charged for pages that come from swap.
+   */
   pread(buffer: Uint8Array, position: number, group: MemoryGroup = this.#kernel.groups.root): number {
     this.#checkPosition("pread", position);
     return this.#check("pread", readObject(this.#kernel, this.#open("pread"), buffer, position, group));

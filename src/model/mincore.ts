@@ -8,7 +8,9 @@ import { entryOffset } from "./page-table.ts";
 import { isInCore } from "./shmem.ts";
 import type { Vma } from "./vma.ts";
 
-/** 1 for each page of `start` to `end` that is in memory, else 0, into `vector`. Returns 0, or minus ENOMEM at a gap. */
+/**
+ * 1 for each page of `start` to `end` that is in memory, else 0, into `vector`. Returns 0, or minus ENOMEM at a gap.
+ */
 export function mincore(k: Kernel, mm: Mm, start: number, end: number, vector: Uint8Array): number {
   for (let vpn = start; vpn < end; vpn++) {
     const vma = mm.find(vpn);

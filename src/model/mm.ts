@@ -134,7 +134,9 @@ export class Mm {
     if (last !== undefined && last.start < end) this.split(last, end);
   }
 
-  /** `vma_merge`: joins an area with the neighbours it can be one with. All get its flags. Returns what it is in now. */
+  /**
+   * `vma_merge`: joins an area with the neighbours it can be one with. All get its flags. Returns what it is in now.
+   */
   merge(vma: Vma): Vma {
     const i = this.position(vma.start);
     const next = this.#vmas[i + 1];

@@ -5,7 +5,9 @@ import type { MemoryGroup } from "./memory-group.ts";
 import { PG_LRU } from "./page-frames.ts";
 import { reclaim } from "./reclaim.ts";
 
-/** How many free pages the memory should have (`mm/page_alloc.c`, `__setup_per_zone_wmarks`, scaled to small memories). */
+/**
+ * How many free pages the memory should have (`mm/page_alloc.c`, `__setup_per_zone_wmarks`, scaled to small memories).
+ */
 export interface Watermarks {
   readonly min: number;
   /** Below this, background reclaim begins, */

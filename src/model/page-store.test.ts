@@ -72,6 +72,18 @@ describe("a page store", () => {
     for (let page = 0; page < 64; page++) expect(store.loadU32(page, 4092) & 255).toBe(64 - page);
   });
 
+  test("uses the room of what a moved page takes the place of again", () => {
+    const store = new ChunkedPageStore(16);
+    const sibling = store.sibling(16);
+    const before = store.allocatedBytes();
+    for (let round = 1; round <= 1000; round++) {
+      store.storeU32(3, 0, round);
+      sibling.move(5, store, 3);
+      expect(sibling.loadU32(5, 0)).toBe(round);
+    }
+    expect(store.allocatedBytes()).toBe(before);
+  });
+
   test("moves a page that was never used as zeros, over one that was", () => {
     const store = new ChunkedPageStore(4);
     const sibling = store.sibling(4);

@@ -1,5 +1,6 @@
 /**
- * Contents of 4 KiB pages, numbered from 0. A page has a cell of memory from when it is first used; cells are in chunks,
+ * Contents of 4 KiB pages, numbered from 0. A page has a cell of memory from when it is first used; cells are in
+ * chunks,
  * and stores that share a pool can hand cells over instead of copying bytes.
  */
 

@@ -23,7 +23,9 @@ const PGD_PAGES = 2 ** 27;
 /** Pages that all of the top table covers. */
 const MAPPABLE_PAGES = PGD_PAGES * PTRS_PER_TABLE;
 
-/** Behind its tables, a chunk has a word for each: how often it was written, so that what was read off it can be kept. */
+/**
+ * Behind its tables, a chunk has a word for each: how often it was written, so that what was read off it can be kept.
+ */
 const VERSIONS = TABLES_PER_CHUNK * WORDS_PER_TABLE;
 const CHUNK_WORDS = VERSIONS + TABLES_PER_CHUNK;
 

@@ -1,5 +1,6 @@
 /**
- * Encoded entries of whole PTE tables, kept to be copied: a scan that repeats costs what has changed, not what there is.
+ * Encoded entries of whole PTE tables, kept to be copied: a scan that repeats costs what has changed, not what
+ * there is.
  * What was encoded holds as long as the table is not written, no page anywhere comes to be mapped once or more than
  * once (its exclusive bit), and the area's own flags are the same.
  */

@@ -308,7 +308,9 @@ export class Process {
     return vma === undefined ? address : vma.end * PAGE_SIZE;
   }
 
-  /** The frame that the page table has for an address, mapped or through the swap cache; -1 if none. Changes nothing. */
+  /**
+   * The frame that the page table has for an address, mapped or through the swap cache; -1 if none. Changes nothing.
+   */
   frameAt(address: number): number {
     const k = this.#kernel;
     const vpn = Math.floor(address / PAGE_SIZE);

@@ -191,7 +191,7 @@ describe("with less memory than data", () => {
     expect(kernel.vmstat.pswpout).toBeGreaterThan(100);
   });
 
-  test("and swap filled as well, the store that finds no place fails, and what was stored before is still there", () => {
+  test("and swap filled as well, the store that finds no place fails; what was stored before stays", () => {
     const kernel = testKernel({ memoryPages: 16, swapPages: [16] });
     const process = kernel.createProcess();
     const address = process.mmap({ lengthBytes: 64 * PAGE, write: true });

@@ -34,7 +34,9 @@ export function addAnonRmap(k: Kernel, pfn: number, vma: Vma, vpn: number, exclu
   frames.addMapper(pfn);
 }
 
-/** `__page_set_anon_rmap`: not exclusive, the page may be another descendant's too, and belongs to the oldest anon_vma. */
+/**
+ * `__page_set_anon_rmap`: not exclusive, the page may be another descendant's too, and belongs to the oldest anon_vma.
+ */
 function setAnon(k: Kernel, pfn: number, vma: Vma, vpn: number, exclusive: boolean): void {
   const { frames } = k;
   let anonVma = k.anonVmas.prepare(vma);

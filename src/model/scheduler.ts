@@ -8,7 +8,8 @@ import type { PageOut } from "./page-out.ts";
 export type Task = Fault | PageOut;
 
 /**
- * Steps the tasks until all are done. `choose(n)` picks which of the `n` that can go on does the next stage, 0 to n - 1;
+ * Steps the tasks until all are done. `choose(n)` picks which of the `n` that can go on does the next stage, 0 to n
+ * - 1;
  * so the same scenario runs in any order, at random from a seed, or in all orders there are.
  * Throws if none can go on, which would be a deadlock of the model.
  */

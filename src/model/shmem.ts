@@ -349,7 +349,9 @@ export function unuseObject(
   return 0;
 }
 
-/** Whether the object's page is in memory, in the page cache or the swap cache, with contents (`find_get_incore_page`). */
+/**
+ * Whether the object's page is in memory, in the page cache or the swap cache, with contents (`find_get_incore_page`).
+ */
 export function isInCore(k: Kernel, object: ShmemObject, index: number): boolean {
   k.work.pageCacheLookups++;
   const entry = object.get(index);

@@ -197,7 +197,9 @@ export class Swap {
     return this.area(entry).cache[swapSlot(entry)];
   }
 
-  /** `delete_from_swap_cache`: takes the page out, and drops the cache's reference; frees the slot if nothing names it. */
+  /**
+   * `delete_from_swap_cache`: takes the page out, and drops the cache's reference; frees the slot if nothing names it.
+   */
   deleteFromSwapCache(pfn: number): void {
     const entry = this.#frames.swapEntry[pfn];
     const area = this.area(entry);

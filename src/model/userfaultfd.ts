@@ -1,4 +1,6 @@
-/** userfaultfd, as far as write-protection goes (`fs/userfaultfd.c`, `mm/userfaultfd.c`). Addresses are page numbers. */
+/**
+ * userfaultfd, as far as write-protection goes (`fs/userfaultfd.c`, `mm/userfaultfd.c`). Addresses are page numbers.
+ */
 
 import { ERRNO } from "../abi/index.ts";
 import type { Kernel } from "./kernel.ts";

@@ -25,7 +25,9 @@ export function exponentOf(measurements: readonly Measurement[]): number {
 /** What is accepted for work that should be near linear. */
 export const EXPONENT_MAX = 1.2;
 
-/** Whether work is near linear: over all sizes, and over the larger half, where a small part that grows faster shows. */
+/**
+ * Whether work is near linear: over all sizes, and over the larger half, where a small part that grows faster shows.
+ */
 export function isNearLinear(measurements: readonly Measurement[]): boolean {
   const larger = measurements.slice(Math.floor(measurements.length / 2) - 1);
   return exponentOf(measurements) <= EXPONENT_MAX && exponentOf(larger) <= EXPONENT_MAX;

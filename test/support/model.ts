@@ -83,7 +83,10 @@ export function pagemapEntries(process: Process, address: number, pages: number)
   return Array.from({ length: got / 8 }, (_, page) => buffer.readBigUInt64LE(page * 8));
 }
 
-/** Bits 55 to 63 of each page's pagemap entry in hex, as the recorded traces have them: a PTE marker with type and bits. */
+/**
+ * Bits 55 to 63 of each page's pagemap entry in hex, as the recorded traces have them: a PTE marker with type and
+ * bits.
+ */
 export function pagemap(process: Process, address: number, pages: number): string[] {
   return pagemapEntries(process, address, pages).map((entry) => {
     const flags = (entry >> 55n).toString(16);
