@@ -26,7 +26,6 @@ import type { Mm } from "./mm.ts";
 import { allocPage, putPage } from "./page-alloc.ts";
 import {
   PG_ANON,
-  PG_ANON_EXCLUSIVE,
   PG_DIRTY,
   PG_LOCKED,
   PG_READAHEAD,
@@ -37,7 +36,7 @@ import {
   ZERO_PFN,
 } from "./page-frames.ts";
 import { entryOffset } from "./page-table.ts";
-import { addAnonRmap, addNewAnonRmap, moveAnonRmap, removeRmap } from "./rmap.ts";
+import { addAnonRmap, addNewAnonRmap, mayReuse, removeRmap } from "./rmap.ts";
 import { BLOCKED, findPage, releasePage } from "./shmem.ts";
 import { freeSwapCache, swapIn } from "./swap-in.ts";
 import { VM_ACCESS_FLAGS, VM_SHARED, VM_UFFD_WP, VM_WRITE, type Vma } from "./vma.ts";
@@ -439,7 +438,7 @@ export class Fault {
     const isAnon = pfn !== ZERO_PFN && (frames.flags[pfn] & PG_ANON) !== 0;
     const isShared =
       pfn !== ZERO_PFN && !isAnon && (vma.flags & (VM_WRITE | VM_SHARED)) === (VM_WRITE | VM_SHARED);
-    if (isShared || (isAnon && this.#mayReuse(k, pfn))) {
+    if (isShared || (isAnon && mayReuse(k, pfn, vma))) {
       this.#setPte(k, this.#origLo | PTE_RW | PTE_DIRTY | PTE_ACCESSED | k.softDirtyBit, this.#origHi);
       if (isShared) frames.flags[pfn] |= PG_DIRTY;
       k.vmstat.pgreuse++;
@@ -448,21 +447,6 @@ export class Fault {
     }
     if (pfn !== ZERO_PFN) frames.refcount[pfn]++;
     this.stage = "copy";
-  }
-
-  /**
-   * Whether a private page is this process' alone, after giving up its place in swap if that is all that is in the
-   * way.
-   */
-  #mayReuse(k: Kernel, pfn: number): boolean {
-    const { frames } = k;
-    if ((frames.flags[pfn] & PG_ANON_EXCLUSIVE) !== 0) return true;
-    const isCached = (frames.flags[pfn] & PG_SWAPCACHE) !== 0;
-    if (frames.refcount[pfn] > 1 + (isCached ? 1 : 0)) return false;
-    if ((frames.flags[pfn] & PG_LOCKED) !== 0) return false;
-    if (isCached && ((frames.flags[pfn] & PG_WRITEBACK) !== 0 || !k.swap.freeSwapOf(pfn))) return false;
-    moveAnonRmap(k, pfn, this.vma);
-    return true;
   }
 
   #copy(k: Kernel): void {

@@ -1,14 +1,6 @@
 /** What is always true, recomputed from scratch and compared. */
 
-import {
-  isMarkerPte,
-  isPteNone,
-  isPtePresent,
-  markerBits,
-  PAGE_SIZE,
-  PTE_RW,
-  PTE_UFFD_WP,
-} from "../abi/index.ts";
+import { isMarkerPte, isPtePresent, markerBits, PAGE_SIZE, PTE_RW, PTE_UFFD_WP } from "../abi/index.ts";
 import { pteSwapEntry } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
 import { LRU_LISTS } from "./lru.ts";
@@ -26,7 +18,6 @@ import {
   ZERO_PFN,
 } from "./page-frames.ts";
 import { ChunkedPageStore } from "./page-store.ts";
-import { entryOffset } from "./page-table.ts";
 import { collectMappers } from "./rmap.ts";
 import { swapOfCacheEntry } from "./shmem-object.ts";
 import { packSwapEntry, swapArea, swapSlot } from "./swap.ts";
@@ -81,34 +72,17 @@ function countPageTables(k: Kernel, census: Census): void {
         vma.start >= end && vma.end > vma.start,
         () => `process ${mm.id}: areas overlap at page ${vma.start}`,
       );
-      checkGap(k, mm, end, vma.start);
+      checkGap(mm, end, vma.start);
       countArea(k, vma, census);
       end = vma.end;
     }
-    checkGap(k, mm, end, USER_PAGES);
-  }
-}
-
-/** Visits the entries of pages `start` to `end` that have a table. */
-function forEntries(
-  k: Kernel,
-  mm: Mm,
-  start: number,
-  end: number,
-  each: (vpn: number, lo: number, hi: number) => void,
-): void {
-  const { pageTables } = mm;
-  for (let vpn = pageTables.skipToTable(start, end); vpn < end; vpn = pageTables.skipToTable(vpn + 1, end)) {
-    const table = pageTables.find(vpn);
-    const chunk = k.pageTables.chunkOf(table);
-    const i = entryOffset(table, vpn);
-    if (!isPteNone(chunk[i], chunk[i + 1])) each(vpn, chunk[i], chunk[i + 1]);
+    checkGap(mm, end, USER_PAGES);
   }
 }
 
 /** No entry, a marker included, outlives its area. */
-function checkGap(k: Kernel, mm: Mm, start: number, end: number): void {
-  forEntries(k, mm, start, end, (vpn) => {
+function checkGap(mm: Mm, start: number, end: number): void {
+  mm.pageTables.forEach(start, end, (vpn) => {
     throw new InvariantError(`process ${mm.id}: page ${vpn} has an entry and is in no area`);
   });
 }
@@ -123,7 +97,9 @@ function countArea(k: Kernel, vma: Vma, census: Census): void {
       () => `process ${mm.id}: the area at page ${vma.start} is not among its object's`,
     );
   }
-  forEntries(k, mm, vma.start, vma.end, (vpn, lo, hi) => {
+  mm.pageTables.forEach(vma.start, vma.end, (vpn, chunk, i) => {
+    const lo = chunk[i];
+    const hi = chunk[i + 1];
     const where = `process ${mm.id}, page ${vpn}`;
     if (isPtePresent(lo)) {
       const pfn = (lo >>> 12) | (hi << 20);

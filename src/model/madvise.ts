@@ -4,7 +4,6 @@ import {
   type Advice,
   ERRNO,
   isMarkerPte,
-  isPteNone,
   isPtePresent,
   PAGE_SIZE,
   PTE_ACCESSED,
@@ -106,18 +105,11 @@ function willneed(k: Kernel, vma: Vma, start: number, end: number): number {
 }
 
 function willneedAnonymous(k: Kernel, vma: Vma, start: number, end: number): void {
-  const { pageTables } = vma.mm;
-  for (let vpn = pageTables.skipToTable(start, end); vpn < end; vpn = pageTables.skipToTable(vpn + 1, end)) {
-    const table = pageTables.find(vpn);
-    const chunk = k.pageTables.chunkOf(table);
-    const i = entryOffset(table, vpn);
-    k.work.pteReads++;
-    const lo = chunk[i];
-    const hi = chunk[i + 1];
-    if (isPteNone(lo, hi) || isPtePresent(lo)) continue;
-    if (k.markers !== undefined && isMarkerPte(k.markers, lo, hi)) continue;
-    readAhead(k, pteSwapEntry(lo, hi));
-  }
+  vma.mm.pageTables.forEach(start, end, (_vpn, chunk, i) => {
+    if (isPtePresent(chunk[i])) return;
+    if (k.markers !== undefined && isMarkerPte(k.markers, chunk[i], chunk[i + 1])) return;
+    readAhead(k, pteSwapEntry(chunk[i], chunk[i + 1]));
+  });
 }
 
 function readAhead(k: Kernel, entry: number): void {
@@ -172,20 +164,14 @@ function pageout(k: Kernel, vma: Vma, start: number, end: number): number {
 /** `madvise_free_pte_range`: private pages that may be dropped instead of paged out, until they are written again. */
 function free(k: Kernel, vma: Vma, start: number, end: number): number {
   if (vma.object !== null) return -ERRNO.EINVAL;
-  const { pageTables } = vma.mm;
-  for (let vpn = pageTables.skipToTable(start, end); vpn < end; vpn = pageTables.skipToTable(vpn + 1, end)) {
-    const table = pageTables.find(vpn);
-    const chunk = k.pageTables.chunkOf(table);
-    const i = entryOffset(table, vpn);
-    k.work.pteReads++;
-    if (isPteNone(chunk[i], chunk[i + 1])) continue;
+  vma.mm.pageTables.forEach(start, end, (_vpn, chunk, i) => {
     if (isPtePresent(chunk[i])) freePresent(k, chunk, i);
     else if (k.markers === undefined || !isMarkerPte(k.markers, chunk[i], chunk[i + 1])) {
       const entry = pteSwapEntry(chunk[i], chunk[i + 1]);
       k.pageTables.write(chunk, i, 0, 0);
       freeSwapAndCache(k, entry);
     }
-  }
+  });
   return 0;
 }
 

@@ -1,9 +1,18 @@
 /** What the processor does on a load or store, and what it asks of the kernel when it can't (x86-64). */
 
-import { PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_RW } from "../abi/index.ts";
+import {
+  isPtePresent,
+  PAGE_SIZE,
+  PTE_ACCESSED,
+  PTE_DIRTY,
+  PTE_PRESENT,
+  PTE_RW,
+  PTE_UFFD_WP,
+} from "../abi/index.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Mm } from "./mm.ts";
 import { entryOffset } from "./page-table.ts";
+import { VM_UFFD_WP } from "./vma.ts";
 
 /** Why an access could not be made. */
 export type AccessError = "SIGSEGV" | "SIGBUS" | "ENOMEM";
@@ -53,5 +62,16 @@ export function handleFault(
   if (result === "retry") return "ok";
   if (result !== "userfault") return result;
   fault.vma.userfaultfd?.handler(vpn);
+  if (isWriteProtected(k, mm, vpn))
+    throw new Error(
+      `userfaultfd: the handler returned, and page 0x${(vpn * PAGE_SIZE).toString(16)} is still write-protected: un-protect it there`,
+    );
   return "handled";
+}
+
+function isWriteProtected(k: Kernel, mm: Mm, vpn: number): boolean {
+  const table = mm.pageTables.find(vpn);
+  if (table === 0 || ((mm.find(vpn)?.flags ?? 0) & VM_UFFD_WP) === 0) return false;
+  const lo = k.pageTables.chunkOf(table)[entryOffset(table, vpn)];
+  return isPtePresent(lo) && (lo & PTE_UFFD_WP) !== 0;
 }

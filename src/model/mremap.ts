@@ -3,7 +3,6 @@
 import {
   ERRNO,
   isMarkerPte,
-  isPteNone,
   isPtePresent,
   markerBits,
   PTE_SOFT_DIRTY,
@@ -77,23 +76,17 @@ function move(k: Kernel, vma: Vma, start: number, oldPages: number, to: number, 
 /** `move_ptes`: a moved page is soft-dirty, and write-protection by userfaultfd is dropped. */
 function movePtes(k: Kernel, vma: Vma, start: number, sizePages: number, to: number): void {
   const { pageTables } = vma.mm;
-  const end = start + sizePages;
-  for (let vpn = pageTables.skipToTable(start, end); vpn < end; vpn = pageTables.skipToTable(vpn + 1, end)) {
-    const table = pageTables.find(vpn);
-    const chunk = k.pageTables.chunkOf(table);
-    const i = entryOffset(table, vpn);
-    k.work.pteReads++;
-    if (isPteNone(chunk[i], chunk[i + 1])) continue;
+  pageTables.forEach(start, start + sizePages, (vpn, chunk, i) => {
     const moved = movedPte(k, vma, chunk[i], chunk[i + 1]);
     const hi = chunk[i + 1];
     k.pageTables.write(chunk, i, 0, 0);
-    if (moved === undefined) continue;
+    if (moved === undefined) return;
     const target = vpn - start + to;
     const targetTable = pageTables.ensure(target);
     const targetChunk = k.pageTables.chunkOf(targetTable);
     const j = entryOffset(targetTable, target);
     k.pageTables.write(targetChunk, j, moved, hi);
-  }
+  });
 }
 
 /** The low word of the PTE at its new place; undefined if it is not to be moved. */

@@ -6,7 +6,7 @@
  * its words are `chunk[i]` (low) and `chunk[i + 1]` (high). Hot loops do just that.
  */
 
-import { PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_RW, PTE_USER } from "../abi/index.ts";
+import { isPteNone, PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_RW, PTE_USER } from "../abi/index.ts";
 import type { Work } from "./vmstat.ts";
 
 export const PTRS_PER_TABLE = 512;
@@ -66,6 +66,10 @@ export class PageTablePool {
     chunk[i + 1] = hi;
     chunk[VERSIONS + (i >>> 10)]++;
     this.#work.pteWrites++;
+  }
+
+  countReads(entries: number): void {
+    this.#work.pteReads += entries;
   }
 
   /** Changes with every write to a table. */
@@ -182,6 +186,18 @@ export class PageTables {
       vpn = tableEnd(vpn);
     }
     return end;
+  }
+
+  /** Visits the entries of pages `start` to `end` that are not none. For all but the hottest loops. */
+  forEach(start: number, end: number, visit: (vpn: number, chunk: Uint32Array, i: number) => void): void {
+    for (let vpn = this.skipToTable(start, end); vpn < end; vpn = this.skipToTable(vpn, end)) {
+      const table = this.find(vpn);
+      const chunk = this.pool.chunkOf(table);
+      const stop = Math.min(end, tableEnd(vpn));
+      this.pool.countReads(stop - vpn);
+      for (let i = entryOffset(table, vpn); vpn < stop; vpn++, i += 2)
+        if (!isPteNone(chunk[i], chunk[i + 1])) visit(vpn, chunk, i);
+    }
   }
 
   /**

@@ -14,7 +14,15 @@ import type { AnonVmaLink } from "./anon-vma.ts";
 import { swapEntryPteHi, swapEntryPteLo } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
 import { putPage } from "./page-alloc.ts";
-import { PG_ANON, PG_ANON_EXCLUSIVE, PG_DIRTY, PG_SWAPBACKED, PG_SWAPCACHE } from "./page-frames.ts";
+import {
+  PG_ANON,
+  PG_ANON_EXCLUSIVE,
+  PG_DIRTY,
+  PG_LOCKED,
+  PG_SWAPBACKED,
+  PG_SWAPCACHE,
+  PG_WRITEBACK,
+} from "./page-frames.ts";
 import { entryOffset } from "./page-table.ts";
 import { VM_UFFD_WP, type Vma } from "./vma.ts";
 
@@ -46,11 +54,20 @@ function setAnon(k: Kernel, pfn: number, vma: Vma, vpn: number, exclusive: boole
   frames.flags[pfn] |= exclusive ? PG_ANON | PG_ANON_EXCLUSIVE : PG_ANON;
 }
 
-/** `page_move_anon_rmap`: the page turned out to be this area's alone. */
-export function moveAnonRmap(k: Kernel, pfn: number, vma: Vma): void {
-  const { frames } = k;
-  frames.mapping[pfn] = k.anonVmas.prepare(vma).id;
-  frames.flags[pfn] |= PG_ANON_EXCLUSIVE;
+/**
+ * `wp_can_reuse_anon_folio`: whether a private page that is to be written is this area's alone, after giving up its
+ * place in swap if that is all that is in the way. It belongs to the area then.
+ */
+export function mayReuse(k: Kernel, pfn: number, vma: Vma): boolean {
+  const { flags, refcount, mapping } = k.frames;
+  if ((flags[pfn] & PG_ANON_EXCLUSIVE) !== 0) return true;
+  const isCached = (flags[pfn] & PG_SWAPCACHE) !== 0;
+  if (refcount[pfn] > 1 + (isCached ? 1 : 0)) return false;
+  if ((flags[pfn] & PG_LOCKED) !== 0) return false;
+  if (isCached && ((flags[pfn] & PG_WRITEBACK) !== 0 || !k.swap.freeSwapOf(pfn))) return false;
+  mapping[pfn] = k.anonVmas.prepare(vma).id;
+  flags[pfn] |= PG_ANON_EXCLUSIVE;
+  return true;
 }
 
 /** A PTE that mapped the page is gone; drops its reference too. */

@@ -49,18 +49,9 @@ function smapsOf(k: Kernel, vma: Vma): SmapsEntry {
     swap: 0,
     swapPss: 0,
   };
-  const { pageTables } = vma.mm;
-  for (
-    let vpn = pageTables.skipToTable(vma.start, vma.end);
-    vpn < vma.end;
-    vpn = pageTables.skipToTable(vpn + 1, vma.end)
-  ) {
-    const table = pageTables.find(vpn);
-    const chunk = k.pageTables.chunkOf(table);
-    const i = entryOffset(table, vpn);
-    k.work.pteReads++;
-    addPte(k, totals, chunk[i], chunk[i + 1]);
-  }
+  vma.mm.pageTables.forEach(vma.start, vma.end, (_vpn, chunk, i) =>
+    addPte(k, totals, chunk[i], chunk[i + 1]),
+  );
   totals.swap += shmemSwapBytes(k, vma);
   return {
     start: vma.start * PAGE_SIZE,

@@ -3,7 +3,6 @@
 import {
   ERRNO,
   isMarkerPte,
-  isPteNone,
   isPtePresent,
   PTE_ACCESSED,
   PTE_SOFT_DIRTY,
@@ -16,7 +15,6 @@ import { pteSwapEntry } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
 import { putPage } from "./page-alloc.ts";
 import { PG_LOCKED, PG_WRITEBACK } from "./page-frames.ts";
-import { entryOffset } from "./page-table.ts";
 import { addAnonRmap } from "./rmap.ts";
 import { unuseObject } from "./shmem.ts";
 import { type SwapArea, swapArea } from "./swap.ts";
@@ -46,29 +44,24 @@ export function swapoff(k: Kernel, area: SwapArea): number {
 
 /** `unuse_vma`. */
 function unuseVma(k: Kernel, vma: Vma, area: SwapArea): number {
-  const { pageTables } = vma.mm;
-  for (
-    let vpn = pageTables.skipToTable(vma.start, vma.end);
-    vpn < vma.end;
-    vpn = pageTables.skipToTable(vpn + 1, vma.end)
-  ) {
-    const table = pageTables.find(vpn);
-    const chunk = k.pageTables.chunkOf(table);
-    const i = entryOffset(table, vpn);
-    k.work.pteReads++;
+  let error = 0;
+  vma.mm.pageTables.forEach(vma.start, vma.end, (vpn, chunk, i) => {
     const lo = chunk[i];
     const hi = chunk[i + 1];
-    if (isPteNone(lo, hi) || isPtePresent(lo)) continue;
-    if (k.markers !== undefined && isMarkerPte(k.markers, lo, hi)) continue;
+    if (error !== 0 || isPtePresent(lo) || (k.markers !== undefined && isMarkerPte(k.markers, lo, hi)))
+      return;
     const entry = pteSwapEntry(lo, hi);
-    if (swapArea(entry) !== area.type) continue;
+    if (swapArea(entry) !== area.type) return;
     const pfn = readSwapCache(k, entry);
-    if (pfn === 0) return -ERRNO.ENOMEM;
+    if (pfn === 0) {
+      error = -ERRNO.ENOMEM;
+      return;
+    }
     // Making room may have changed the PTE; what was read is in the swap cache, and is looked at again.
     if (chunk[i] === lo && chunk[i + 1] === hi) unusePte(k, vma, vpn, chunk, i, pfn);
     putPage(k, pfn);
-  }
-  return 0;
+  });
+  return error;
 }
 
 /** `unuse_pte`: maps the page, unaccessed and read-only as a private page is at first, in place of its swap entry. */

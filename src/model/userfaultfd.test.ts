@@ -90,6 +90,32 @@ describe("a handler", () => {
     }
   });
 
+  test("that does not un-protect the page is an error, not an endless loop", () => {
+    const { process, address } = anonymous(1);
+    fill(process, address, 1);
+    const uffd = process.userfaultfd(() => {});
+    uffd.register(address, PAGE);
+    uffd.protect(address, PAGE);
+    const page = `page 0x${address.toString(16)} is still write-protected`;
+    expect(() => process.storeU64(address, 1n)).toThrow(page);
+    expect(() => process.madvise(address, PAGE, "POPULATE_WRITE")).toThrow(page);
+    expect(wrongPages(process, address, 1)).toEqual([]);
+  });
+
+  test("may unmap the page instead, or end the registration", () => {
+    const { process, address } = anonymous(2);
+    fill(process, address, 2);
+    const uffd = process.userfaultfd((at) => {
+      if (at === address) process.munmap(at, PAGE);
+      else uffd.close();
+    });
+    uffd.register(address, 2 * PAGE);
+    uffd.protect(address, 2 * PAGE);
+    expect(failure(() => process.storeU64(address, 1n))).toBe("SIGSEGV");
+    process.storeU64(address + PAGE, 1n);
+    expect(process.loadU64(address + PAGE)).toBe(1n);
+  });
+
   test("that throws leaves everything as it was", () => {
     const { kernel, process, address } = anonymous(1);
     fill(process, address, 1);
@@ -308,15 +334,36 @@ describe("un-registering", () => {
 });
 
 describe("what is refused", () => {
-  test("registering what is not mapped, no length, or within a page: EINVAL, ENOMEM above everything", () => {
+  test("registering what is not mapped, no length, or within a page: EINVAL", () => {
     const { process, address } = anonymous(2);
     const uffd = process.userfaultfd();
     expect(failure(() => uffd.register(address - PAGE, PAGE))).toBe("EINVAL");
+    expect(failure(() => uffd.unregister(address - PAGE, PAGE))).toBe("EINVAL");
     expect(failure(() => uffd.register(address, 0))).toBe("EINVAL");
     expect(failure(() => uffd.register(address + 8, PAGE))).toBe("EINVAL");
+  });
+
+  test.each([
+    ["linux-6.1", "ENOMEM"],
+    ["linux-6.18", "EINVAL"],
+  ] as const)("%s: a range with nothing in it or above it: %s", (profile, errno) => {
+    const { process, address } = anonymous(2, { profile });
     process.munmap(address + PAGE, PAGE);
-    expect(failure(() => uffd.register(address + PAGE, PAGE))).toBe("ENOMEM");
-    expect(failure(() => uffd.unregister(address + PAGE, PAGE))).toBe("EINVAL");
+    const uffd = process.userfaultfd();
+    expect(failure(() => uffd.register(address + PAGE, PAGE))).toBe(errno);
+    expect(failure(() => uffd.unregister(address + PAGE, PAGE))).toBe(errno);
+  });
+
+  test.each([
+    ["linux-6.1", "", 0],
+    ["linux-6.18", "EINVAL", 4],
+  ] as const)("%s: un-registering what another userfaultfd has: %j", (profile, errno, wp) => {
+    const { process, address } = shared(1, { profile });
+    const uffd = process.userfaultfd();
+    uffd.register(address, PAGE);
+    uffd.protect(address, PAGE);
+    expect(failure(() => process.userfaultfd().unregister(address, PAGE))).toBe(errno);
+    expect(Number.parseInt(pagemap(process, address, 1)[0], 16) & 4).toBe(wp);
   });
 
   test("registering what another userfaultfd has: EBUSY", () => {

@@ -40,14 +40,14 @@ export function dropRegistration(k: Kernel, vma: Vma): void {
 
 /**
  * UFFDIO_REGISTER with UFFDIO_REGISTER_MODE_WP over the areas in pages `start` to `end`. Returns 0 or minus an errno:
- * EINVAL if nothing is mapped there or markers are needed and not configured, EPERM for what can't be written,
+ * EINVAL (ENOMEM on 6.1 if nothing is above either) if nothing is mapped there or markers are needed and not configured, EPERM for what can't be written,
  * EBUSY if another userfaultfd has it.
  */
 export function register(k: Kernel, uffd: Userfaultfd, start: number, end: number): number {
   const { mm } = uffd;
   if (end <= start) return -ERRNO.EINVAL;
   const first = mm.position(start);
-  if (first === mm.vmas.length) return -ERRNO.ENOMEM;
+  if (first === mm.vmas.length) return nothingAbove(k);
   if (mm.vmas[first].start >= end) return -ERRNO.EINVAL;
   for (let i = first; i < mm.vmas.length && mm.vmas[i].start < end; i++) {
     const vma = mm.vmas[i];
@@ -68,11 +68,20 @@ export function register(k: Kernel, uffd: Userfaultfd, start: number, end: numbe
   return 0;
 }
 
-/** UFFDIO_UNREGISTER: also un-protects. Returns 0, or minus EINVAL if nothing is mapped there. */
+function nothingAbove(k: Kernel): number {
+  return k.behaviour.uffdNothingAboveIsEnomem ? -ERRNO.ENOMEM : -ERRNO.EINVAL;
+}
+
+/** UFFDIO_UNREGISTER: also un-protects. Returns 0, or minus EINVAL if nothing is mapped there, or another's. */
 export function unregister(k: Kernel, uffd: Userfaultfd, start: number, end: number): number {
   const { mm } = uffd;
   const first = mm.position(start);
-  if (end <= start || first === mm.vmas.length || mm.vmas[first].start >= end) return -ERRNO.EINVAL;
+  if (end <= start) return -ERRNO.EINVAL;
+  if (first === mm.vmas.length) return nothingAbove(k);
+  if (mm.vmas[first].start >= end) return -ERRNO.EINVAL;
+  if (k.behaviour.uffdUnregistersOwnOnly)
+    for (let i = first; i < mm.vmas.length && mm.vmas[i].start < end; i++)
+      if (mm.vmas[i].userfaultfd !== null && mm.vmas[i].userfaultfd !== uffd) return -ERRNO.EINVAL;
   mm.splitAt(start, end);
   for (let at = start; at < end; ) {
     const vma = mm.vmas[mm.position(at)];
