@@ -76,7 +76,9 @@ export interface ReleaseBehaviour {
   readonly populateStopsAtGap: boolean;
   /** A private page that comes back from swap by a read is mapped writable, if it is nobody else's (`do_swap_page`). */
   readonly swapInMapsWritable: boolean;
-  /** UFFDIO_REGISTER and UFFDIO_UNREGISTER of a range with no area in or above it: ENOMEM; else EINVAL as for any gap. */
+  /**
+   * UFFDIO_REGISTER and UFFDIO_UNREGISTER of a range with no area in or above it: ENOMEM; else EINVAL as for any gap.
+   */
   readonly uffdNothingAboveIsEnomem: boolean;
   /** UFFDIO_UNREGISTER refuses areas that another userfaultfd has (as 6.18 shows, and 6.12 does not yet). */
   readonly uffdUnregistersOwnOnly: boolean;

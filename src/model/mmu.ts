@@ -64,7 +64,8 @@ export function handleFault(
   fault.vma.userfaultfd?.handler(vpn);
   if (isWriteProtected(k, mm, vpn))
     throw new Error(
-      `userfaultfd: the handler returned, and page 0x${(vpn * PAGE_SIZE).toString(16)} is still write-protected: un-protect it there`,
+      `userfaultfd: the handler returned, and page 0x${(vpn * PAGE_SIZE).toString(16)} is still write-protected: ` +
+        "un-protect it there",
     );
   return "handled";
 }

@@ -81,8 +81,14 @@ function accessFlags(access: Access): number {
 }
 
 /** A length in pages, rounded up. */
-function toPages(lengthBytes: number): number {
+function toPages(syscall: string, lengthBytes: number): number {
+  if (!(lengthBytes >= 0)) throw new Errno("EINVAL", syscall, `length ${lengthBytes}`);
   return Math.ceil(lengthBytes / PAGE_SIZE);
+}
+
+function mustBeAligned(address: number): void {
+  if (address % 8 !== 0)
+    throw new RangeError(`address 0x${address.toString(16)}: must be a multiple of 8 for a u64`);
 }
 
 function check(syscall: string, result: number): number {
@@ -133,7 +139,7 @@ export class Process {
     this.#mustBeAlive();
     const { object, offsetBytes = 0, shared = false } = options;
     if (!(options.lengthBytes > 0)) this.#fail("mmap", "EINVAL", `length ${options.lengthBytes}`);
-    const sizePages = toPages(options.lengthBytes);
+    const sizePages = toPages("mmap", options.lengthBytes);
     const pgoff = toVpn("mmap", offsetBytes);
     const { address, fixed: isFixed = false } = options;
     if (isFixed && address === undefined) this.#fail("mmap", "EINVAL", "fixed, and no address");
@@ -156,14 +162,14 @@ export class Process {
 
   munmap(address: number, lengthBytes: number): void {
     const start = toVpn("munmap", address);
-    check("munmap", munmap(this.#kernel, this.mm, start, start + toPages(lengthBytes)));
+    check("munmap", munmap(this.#kernel, this.mm, start, start + toPages("munmap", lengthBytes)));
   }
 
   mprotect(address: number, lengthBytes: number, access: Access): void {
     const start = toVpn("mprotect", address);
     check(
       "mprotect",
-      mprotect(this.#kernel, this.mm, start, start + toPages(lengthBytes), accessFlags(access)),
+      mprotect(this.#kernel, this.mm, start, start + toPages("mprotect", lengthBytes), accessFlags(access)),
     );
   }
 
@@ -171,8 +177,8 @@ export class Process {
   mremap(options: MremapOptions): number {
     const vpn = mremap(this.#kernel, this.mm, {
       start: toVpn("mremap", options.address),
-      oldPages: toPages(options.oldLengthBytes),
-      newPages: toPages(options.newLengthBytes),
+      oldPages: toPages("mremap", options.oldLengthBytes),
+      newPages: toPages("mremap", options.newLengthBytes),
       mayMove: options.mayMove === true || options.to !== undefined,
       to: options.to === undefined ? undefined : toVpn("mremap", options.to),
     });
@@ -183,13 +189,13 @@ export class Process {
   madvise(address: number, lengthBytes: number, advice: Advice): void {
     const start = toVpn("madvise", address);
     if (!Object.hasOwn(MADV, advice)) this.#fail("madvise", "EINVAL", `no advice "${advice}"`);
-    check("madvise", madvise(this.#kernel, this.mm, start, start + toPages(lengthBytes), advice));
+    check("madvise", madvise(this.#kernel, this.mm, start, start + toPages("madvise", lengthBytes), advice));
   }
 
   /** One byte a page, 1 if it is in memory. */
   mincore(address: number, lengthBytes: number): Uint8Array {
     const start = toVpn("mincore", address);
-    const vector = new Uint8Array(toPages(lengthBytes));
+    const vector = new Uint8Array(toPages("mincore", lengthBytes));
     check("mincore", mincore(this.#kernel, this.mm, start, start + vector.length, vector));
     return vector;
   }
@@ -243,6 +249,7 @@ export class Process {
 
   /** Loads a u64; `address` must be a multiple of 8. */
   loadU64(address: number): bigint {
+    mustBeAligned(address);
     const pfn = this.#access(address, false);
     const { contents } = this.#kernel.frames;
     const offset = address % PAGE_SIZE;
@@ -251,6 +258,7 @@ export class Process {
 
   /** Stores a u64; `address` must be a multiple of 8. */
   storeU64(address: number, value: bigint): void {
+    mustBeAligned(address);
     const pfn = this.#access(address, true);
     const { contents } = this.#kernel.frames;
     const offset = address % PAGE_SIZE;
@@ -340,13 +348,19 @@ export class ProcessUserfaultfd {
   /** UFFDIO_REGISTER, UFFDIO_REGISTER_MODE_WP. */
   register(address: number, lengthBytes: number): void {
     const start = toVpn("UFFDIO_REGISTER", address);
-    check("UFFDIO_REGISTER", register(this.#kernel, this.#uffd, start, start + toPages(lengthBytes)));
+    check(
+      "UFFDIO_REGISTER",
+      register(this.#kernel, this.#uffd, start, start + toPages("UFFDIO_REGISTER", lengthBytes)),
+    );
   }
 
   /** UFFDIO_UNREGISTER. */
   unregister(address: number, lengthBytes: number): void {
     const start = toVpn("UFFDIO_UNREGISTER", address);
-    check("UFFDIO_UNREGISTER", unregister(this.#kernel, this.#uffd, start, start + toPages(lengthBytes)));
+    check(
+      "UFFDIO_UNREGISTER",
+      unregister(this.#kernel, this.#uffd, start, start + toPages("UFFDIO_UNREGISTER", lengthBytes)),
+    );
   }
 
   /** UFFDIO_WRITEPROTECT with UFFDIO_WRITEPROTECT_MODE_WP. */
@@ -363,7 +377,13 @@ export class ProcessUserfaultfd {
     const start = toVpn("UFFDIO_WRITEPROTECT", address);
     check(
       "UFFDIO_WRITEPROTECT",
-      writeProtect(this.#kernel, this.#uffd, start, start + toPages(lengthBytes), what),
+      writeProtect(
+        this.#kernel,
+        this.#uffd,
+        start,
+        start + toPages("UFFDIO_WRITEPROTECT", lengthBytes),
+        what,
+      ),
     );
   }
 

@@ -40,7 +40,8 @@ export function dropRegistration(k: Kernel, vma: Vma): void {
 
 /**
  * UFFDIO_REGISTER with UFFDIO_REGISTER_MODE_WP over the areas in pages `start` to `end`. Returns 0 or minus an errno:
- * EINVAL (ENOMEM on 6.1 if nothing is above either) if nothing is mapped there or markers are needed and not configured, EPERM for what can't be written,
+ * EINVAL (ENOMEM on 6.1 if nothing is above either) if nothing is mapped there or markers are needed and not
+ * configured, EPERM for what can't be written,
  * EBUSY if another userfaultfd has it.
  */
 export function register(k: Kernel, uffd: Userfaultfd, start: number, end: number): number {
