@@ -173,6 +173,71 @@ test("looking changes nothing", () => {
   expect(stateHash(kernel)).toBe(before);
 });
 
+test("the figures are those that a running 6.18 showed for the same calls", () => {
+  const kernel = testKernel({ profile: "linux-6.18" });
+  const process = kernel.createProcess();
+  /** What is not 0 of the area at an address, in kB as in the file. */
+  const show = (address: number, of = process): Record<string, number> => {
+    const area = of.smaps().find(({ start, end }) => start <= address && address < end)!;
+    const { start, end, perms, size, swapPss, ...figures } = area;
+    return Object.fromEntries(
+      Object.entries(figures).flatMap(([name, bytes]) => (bytes === 0 ? [] : [[name, bytes / 1024]])),
+    );
+  };
+  const object = kernel.memfdCreate({ sizePages: 8 });
+  const shared = process.mmap({ lengthBytes: 8 * PAGE, object, shared: true, write: true });
+  process.loadU64(shared);
+  expect(show(shared)).toEqual({ rss: 4, pss: 4, privateClean: 4, referenced: 4 });
+  process.storeU64(shared + PAGE, 1n);
+  expect(show(shared)).toEqual({ rss: 8, pss: 8, privateClean: 4, privateDirty: 4, referenced: 8 });
+  object.pwrite(pattern(0), 2 * PAGE);
+  process.loadU64(shared + 2 * PAGE);
+  expect(show(shared)).toEqual({ rss: 12, pss: 12, privateClean: 4, privateDirty: 8, referenced: 12 });
+  process.madvise(shared, 3 * PAGE, "COLD");
+  expect(show(shared)).toEqual({ rss: 12, pss: 12, privateClean: 4, privateDirty: 8 });
+
+  const own = process.mmap({ lengthBytes: 8 * PAGE, write: true });
+  process.touchWrite(own, 3 * PAGE);
+  process.loadU64(own + 3 * PAGE);
+  expect(show(own)).toEqual({ rss: 12, pss: 12, privateDirty: 12, referenced: 12, anonymous: 12 });
+  process.madvise(own, PAGE, "FREE");
+  expect(show(own)).toEqual({
+    rss: 12,
+    pss: 12,
+    privateClean: 4,
+    privateDirty: 8,
+    referenced: 8,
+    anonymous: 12,
+  });
+  process.storeU64(own, 2n);
+  expect(show(own)).toEqual({ rss: 12, pss: 12, privateDirty: 12, referenced: 12, anonymous: 12 });
+  process.mprotect(own, 2 * PAGE, { read: false });
+  expect(show(own)).toEqual({ rss: 8, pss: 8, privateDirty: 8, referenced: 8, anonymous: 8 });
+  process.mprotect(own, 2 * PAGE, { write: true });
+  const child = process.fork();
+  expect(show(own, child)).toEqual({ rss: 12, pss: 6, sharedDirty: 12, anonymous: 12 });
+  child.storeU64(own, 1n);
+  const afterStore = { rss: 12, pss: 8, sharedDirty: 8, privateDirty: 4, referenced: 4, anonymous: 12 };
+  expect(show(own, child)).toEqual(afterStore);
+  child.exit();
+  expect(show(own)).toEqual({ rss: 12, pss: 12, privateDirty: 12, referenced: 12, anonymous: 12 });
+
+  const copy = process.mmap({ lengthBytes: 8 * PAGE, object, write: true });
+  process.loadU64(copy + PAGE);
+  expect(show(copy)).toEqual({ rss: 12, pss: 6, sharedClean: 4, sharedDirty: 8, referenced: 12 });
+  process.storeU64(copy + PAGE, 1n);
+  const copied = {
+    rss: 12,
+    pss: 8,
+    sharedClean: 4,
+    sharedDirty: 4,
+    privateDirty: 4,
+    referenced: 12,
+    anonymous: 4,
+  };
+  expect(show(copy)).toEqual(copied);
+});
+
 test("an untouched area costs nothing to look at, however large", () => {
   const kernel = testKernel();
   const process = kernel.createProcess();
