@@ -19,6 +19,7 @@ import type { Op, ReclaimInput } from "./op.ts";
 /** The k-th mapping is at 0x100000000000 + k * 16 MiB. */
 const FIRST_MAPPING = 0x1000_0000_0000;
 const MAPPING_DISTANCE = 16 * 1024 * 1024;
+const STACK = 0x7fff_f000_0000;
 
 export interface ModelMachineOptions {
   readonly profile: string;
@@ -79,7 +80,10 @@ class ModelMachine implements Machine {
     this.#group = this.#kernel.createGroup("script");
     this.#swapPages = options.swapPages ?? 1024;
     this.#swapon();
-    this.#addProcess("A", this.#kernel.createProcess({ group: this.#group }), new Map());
+    const process = this.#kernel.createProcess({ group: this.#group });
+    // Some calls fail otherwise in a process with nothing mapped above: a real one has its stack there.
+    process.mmap({ address: STACK, fixed: true, lengthBytes: PAGE_SIZE, write: true });
+    this.#addProcess("A", process, new Map());
   }
 
   #swapon(): void {
