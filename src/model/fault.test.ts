@@ -320,6 +320,20 @@ describe("copy on write", () => {
     expect([parent, child].map((process) => pagemap(process, address, 1)[0])).toEqual(["103", "103"]);
   });
 
+  test("a page that is surely this process' alone is used as it is, whoever else holds a reference", () => {
+    const kernel = testKernel();
+    const process = kernel.createProcess();
+    const address = anonymous(process, 1);
+    fill(process, address, 1);
+    process.clearRefs();
+    const frame = process.frameAt(address);
+    const pageOut = kernel.startPageOut(frame)!;
+    process.storeU64(address, process.loadU64(address));
+    expect([process.frameAt(address), kernel.vmstat.pgreuse]).toEqual([frame, 1]);
+    pageOut.run(kernel);
+    expect(wrongPages(process, address, 1)).toEqual([]);
+  });
+
   test.each([
     ["linux-6.1", 2],
     ["linux-6.18", 1],

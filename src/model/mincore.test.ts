@@ -43,6 +43,9 @@ describe("of a mapping of an object", () => {
     ]);
     // A present page needs no look-up.
     expect(kernel.work.pageCacheLookups - pageCacheLookups).toBe(2);
+    const { pteReads } = kernel.work;
+    process.mincore(address, 3 * PAGE);
+    expect(kernel.work.pteReads - pteReads).toBe(3);
   });
 
   test("that is private asks for its copies' swap entries, and for the object's pages", () => {

@@ -192,6 +192,7 @@ describe("a range", () => {
     for (const address of [TASK_SIZE, 2 ** 47, 2 ** 50])
       expect(process.pagemap.pread(buffer, (address / PAGE) * 8)).toBe(0);
     expect(process.pagemap.pread(Buffer.alloc(0), 8)).toBe(0);
+    expect(process.pagemap.pread(buffer, 0)).toBe(64);
   });
 
   test.each([1, 2, 3, 4, 5, 6, 7])("may go to a buffer at byte %d of memory", (offset) => {
@@ -373,6 +374,21 @@ describe("a whole table that was read before shows", () => {
     const inOther = other.mmap({ lengthBytes: 512 * PAGE, object, address: to, fixed: true, shared: true });
     other.loadU64(inOther);
     expect(read(other, inOther)).toEqual([...Array(16).fill("141").fill("143"), ...Array(496).fill("1")]);
+  });
+
+  test("soft-dirty cleared where the table holds nothing", () => {
+    const { process, address } = table();
+    process.madvise(address, 512 * PAGE, "DONTNEED");
+    expect(read(process)).toEqual(Array(512).fill("1"));
+    process.clearRefs();
+    expect(read(process)).toEqual(Array(512).fill("0"));
+  });
+
+  test("what it showed before, without looking at its PTEs again, if nothing changed", () => {
+    const { kernel, process, address, expected } = table();
+    const { pteReads } = kernel.work;
+    expect(pagemap(process, address, 512)).toEqual(expected);
+    expect(kernel.work.pteReads).toBe(pteReads);
   });
 
   test("a page of swap that swapoff brought back", () => {

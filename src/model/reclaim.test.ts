@@ -47,6 +47,15 @@ describe("which pages reclaim takes", () => {
     expect(kernel.vmstat.pgdeactivate).toBeGreaterThan(0);
   });
 
+  test("no active ones at all while there are more inactive ones", () => {
+    const kernel = testKernel();
+    const object = kernel.memfdCreate({ sizePages: 10 });
+    for (let page = 0; page < 10; page++) object.pwrite(pattern(page), page * PAGE);
+    for (let page = 0; page < 2; page++) object.pwrite(pattern(page), page * PAGE);
+    expect(kernel.reclaim({ targetPages: 4 })).toBe(4);
+    expect(kernel.vmstat).toMatchObject({ pgdeactivate: 0, pgscan: 4, pgsteal: 4 });
+  });
+
   test("exactly these frames, used lately or not, when told which", () => {
     const kernel = testKernel();
     const process = kernel.createProcess();

@@ -198,6 +198,21 @@ describe("punching a hole", () => {
     expect(bytes).toEqual(pattern(0).fill(0, 10, 30));
   });
 
+  test("or truncating, where there is no memory to bring a part of a page in, fails and leaves everything", () => {
+    const { kernel, memfd } = object(3, { memoryPages: 8, swapPages: [1] });
+    expect(kernel.reclaimPages([memfd.frameAt(0)])).toBe(1);
+    const process = kernel.createProcess();
+    const address = process.mmap({ lengthBytes: 6 * PAGE, write: true });
+    fill(process, address, 6, 50);
+    const before = states(memfd);
+    expect(before[0]).toBe("swapped");
+    expect(failure(() => memfd.punchHole(100, 2 * PAGE))).toBe("ENOMEM");
+    expect(failure(() => memfd.ftruncate(100))).toBe("ENOMEM");
+    expect([states(memfd), memfd.sizeBytes]).toEqual([before, 3 * PAGE]);
+    process.munmap(address, 6 * PAGE);
+    expect(wrongPagesOf(memfd, 0, 3)).toEqual([]);
+  });
+
   test("leaves private copies", () => {
     const { kernel, memfd } = object(1);
     const process = kernel.createProcess();

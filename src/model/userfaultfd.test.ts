@@ -318,6 +318,19 @@ describe("un-registering", () => {
     expect(process.mm.vmas).toHaveLength(1);
   });
 
+  test("is of the range alone, also where that ends in a gap", () => {
+    const { process, address } = anonymous(6);
+    fill(process, address, 6);
+    process.munmap(address + 2 * PAGE, 2 * PAGE);
+    const uffd = process.userfaultfd();
+    uffd.register(address, 3 * PAGE);
+    expect(failure(() => uffd.protect(address + 4 * PAGE, PAGE))).toBe("ENOENT");
+    uffd.register(address, 6 * PAGE);
+    uffd.protect(address + 4 * PAGE, 2 * PAGE);
+    uffd.unregister(address, 3 * PAGE);
+    expect(pagemap(process, address + 4 * PAGE, 2)).toEqual(["107", "107"]);
+  });
+
   test("restores fault-around", () => {
     const { kernel, process, object, address } = shared(16);
     for (let page = 0; page < 16; page++) object.pwrite(pattern(page), page * PAGE);
@@ -339,7 +352,9 @@ describe("what is refused", () => {
     const uffd = process.userfaultfd();
     expect(failure(() => uffd.register(address - PAGE, PAGE))).toBe("EINVAL");
     expect(failure(() => uffd.unregister(address - PAGE, PAGE))).toBe("EINVAL");
-    expect(failure(() => uffd.register(address, 0))).toBe("EINVAL");
+    expect(failure(() => uffd.register(address + PAGE, 0))).toBe("EINVAL");
+    expect(failure(() => uffd.unregister(address + PAGE, 0))).toBe("EINVAL");
+    expect(process.mm.vmas).toHaveLength(1);
     expect(failure(() => uffd.register(address + 8, PAGE))).toBe("EINVAL");
   });
 
@@ -352,6 +367,19 @@ describe("what is refused", () => {
     const uffd = process.userfaultfd();
     expect(failure(() => uffd.register(address + PAGE, PAGE))).toBe(errno);
     expect(failure(() => uffd.unregister(address + PAGE, PAGE))).toBe(errno);
+  });
+
+  test("6.18: un-registering a range with anything of another's in it: EINVAL, and nothing is done", () => {
+    const { process, address } = anonymous(2, ASYNC);
+    fill(process, address, 2);
+    const [mine, other] = [process.userfaultfd(), process.userfaultfd()];
+    mine.register(address, PAGE);
+    other.register(address + PAGE, PAGE);
+    mine.protect(address, PAGE);
+    expect(failure(() => mine.unregister(address, 2 * PAGE))).toBe("EINVAL");
+    expect(pagemap(process, address, 2)).toEqual(["106", "102"]);
+    mine.unregister(address, PAGE);
+    expect(pagemap(process, address, 2)).toEqual(["102", "102"]);
   });
 
   test.each([
