@@ -72,8 +72,8 @@ const MEMORY_PAGES_MAX = 2 ** 30;
  * ```ts
  * const kernel = new Kernel({ profile: "rfc", swap: [new MemorySwapDevice({ slots: 1024 })] });
  * const process = kernel.createProcess();
- * const address = process.mmap({ lengthBytes: 4096, object: kernel.memfdCreate({ sizePages: 1 }), shared: true,
- * write: true });
+ * const object = kernel.memfdCreate({ sizePages: 1 });
+ * const address = process.mmap({ lengthBytes: 4096, object, shared: true, write: true });
  * process.storeU64(address, 7n);
  * process.madvise(address, 4096, "PAGEOUT");
  * ```

@@ -89,7 +89,7 @@ export class PageFrames {
   /**
    * Takes a free frame with one reference and no flags; 0 if there is none. Its contents are whatever they were.
    * The frame that has been free longest comes first: pages that went in a row come back in a row, which the
-   * processor's caches like (page-in of 1 GiB took twice as long last in, first out; see bench/).
+   * processor's caches like where bytes are copied.
    */
   take(): number {
     let pfn = this.#freeHead;
