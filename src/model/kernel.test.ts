@@ -132,6 +132,9 @@ test("memoryUse: at most 32 bytes a frame besides contents, and contents only of
   expect(after.contentsBytes).toBeGreaterThanOrEqual(100 * PAGE);
   expect(after.contentsBytes).toBeLessThan(16 * 2 ** 20);
   expect(after.pageTablesBytes).toBeLessThan(2 ** 20);
+  expect(after.pageCacheBytes).toBe(0);
+  kernel.memfdCreate({ sizePages: 1 }).fallocate(0, PAGE);
+  expect(kernel.memoryUse().pageCacheBytes).toBeGreaterThan(0);
 });
 
 test("isAnonymous: private pages, not objects' pages, not the zero page, not no frame", () => {

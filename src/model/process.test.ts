@@ -91,6 +91,17 @@ describe("an error of a system call", () => {
     );
   });
 
+  test("EINVAL for addresses that are none", () => {
+    const { process } = anonymous(1);
+    for (const address of [-PAGE, Number.NaN, 2 ** 60, 0.5]) {
+      expect(failure(() => process.munmap(address, PAGE))).toBe("EINVAL");
+      expect(failure(() => process.madvise(address, PAGE, "COLD"))).toBe("EINVAL");
+      expect(failure(() => process.mincore(address, PAGE))).toBe("EINVAL");
+      expect(failure(() => process.mmap({ lengthBytes: PAGE, address, fixed: true }))).toBe("EINVAL");
+    }
+    expect(process.mm.vmas).toHaveLength(1);
+  });
+
   test("ENOMEM of a load or store names the address", () => {
     const kernel = testKernel({ memoryPages: 1, swapPages: [] });
     const process = kernel.createProcess();

@@ -217,6 +217,25 @@ describe("with less memory than data", () => {
     expect(wrongPages(process, address + 4 * PAGE, stored - 4, 4)).toEqual([]);
   });
 
+  test("readahead that finds no memory is left out, and harms nothing", () => {
+    const kernel = testKernel({ memoryPages: 8, swapPages: [8], config: { page_cluster: 2 } });
+    const process = kernel.createProcess();
+    const address = process.mmap({ lengthBytes: 16 * PAGE, write: true });
+    let stored = 0;
+    failure(() => {
+      for (; stored < 16; stored++) process.writeBytes(address + stored * PAGE, pattern(stored));
+    });
+    expect(kernel.swap.freeSlots).toBe(0);
+    const present = mincore(process, address, stored).lastIndexOf("1");
+    process.madvise(address + present * PAGE, PAGE, "DONTNEED");
+    for (let page = 0; page < stored; page++) {
+      failure(() => process.loadU64(address + page * PAGE));
+      kernel.checkInvariants();
+    }
+    process.madvise(address + 8 * PAGE, 8 * PAGE, "DONTNEED");
+    expect(wrongPages(process, address, Math.min(8, present))).toEqual([]);
+  });
+
   test("of one page, a process can still use two", () => {
     const kernel = testKernel({ memoryPages: 1, swapPages: [4] });
     const process = kernel.createProcess();

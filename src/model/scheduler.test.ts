@@ -16,8 +16,9 @@ import {
 import { Fault } from "./fault.ts";
 import type { Kernel } from "./kernel.ts";
 import { PG_LOCKED } from "./page-frames.ts";
-import type { PageOut } from "./page-out.ts";
+import { PageOut } from "./page-out.ts";
 import type { Process } from "./process.ts";
+import { isolate } from "./reclaim.ts";
 import { interleave, type Task } from "./scheduler.ts";
 
 /** A fault that the processor takes again until it succeeds. */
@@ -36,6 +37,27 @@ function access(process: Process, address: number, how: "load" | "store"): Acces
   const fault = new Access();
   fault.begin(process.mm, address / PAGE, how === "store");
   return fault;
+}
+
+/** A page-out of whatever frame there is when its turn comes; of none, it is done. */
+class LatePageOut extends PageOut {
+  readonly #frame: () => number;
+
+  constructor(frame: () => number) {
+    super();
+    this.#frame = frame;
+    this.stage = "lock";
+  }
+
+  override step(kernel: Kernel): void {
+    if (this.pfn !== 0) {
+      super.step(kernel);
+      return;
+    }
+    const frame = this.#frame();
+    if (frame > 0 && isolate(kernel, frame)) this.begin(frame, true);
+    else this.stage = "done";
+  }
 }
 
 interface Scenario {
@@ -238,6 +260,39 @@ describe("two faults on a page in swap", () => {
         },
       };
     });
+  });
+
+  test.each([
+    ["zram", true],
+    ["a disk", false],
+  ] as const)("%s: a page that is paged out again while a fault still reads it", (_, synchronous) => {
+    for (const kind of ["anonymous", "shared"] as const) {
+      const { outcomes } = inAllOrders(() => {
+        const kernel = bareKernel({ ...SMALL, synchronous });
+        const process = kernel.createProcess();
+        const object = kernel.memfdCreate({ sizePages: 1 });
+        const address =
+          kind === "anonymous"
+            ? process.mmap({ lengthBytes: PAGE, write: true })
+            : process.mmap({ lengthBytes: PAGE, object, shared: true, write: true });
+        fill(process, address, 1);
+        kernel.reclaimAll();
+        expect(kernel.frames.freeCount).toBe(kernel.frames.sizePages);
+        const inUse = (): number => kernel.frames.refcount.findIndex((count) => count > 0);
+        const pageOuts = [new LatePageOut(inUse), new LatePageOut(inUse)];
+        const fault = access(process, address, "store");
+        return {
+          kernel,
+          tasks: [fault, ...pageOuts],
+          check: () => {
+            expect(wrongPages(process, address, 1)).toEqual([]);
+            expect(fault.result).toBe("ok");
+            return `${pageOuts.map((pageOut) => pageOut.pfn > 0)}`;
+          },
+        };
+      });
+      expect([...outcomes.keys()]).toContain("true,false");
+    }
   });
 
   test("that parent and child share: both get it, a store gets a copy", () => {

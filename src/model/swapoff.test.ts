@@ -109,6 +109,18 @@ describe("everything is read back", () => {
     }
   });
 
+  test("but what is present stays as it is, executable pages too", () => {
+    const { kernel, process } = shared(1);
+    const address = process.mmap({ lengthBytes: 3 * PAGE, write: true, exec: true });
+    fill(process, address, 3);
+    process.madvise(address + PAGE, PAGE, "PAGEOUT");
+    const frames = [0, 2].map((page) => process.frameAt(address + page * PAGE));
+    expect(kernel.swapoff(kernel.swap.areas[0])).toBe(true);
+    expect([0, 2].map((page) => process.frameAt(address + page * PAGE))).toEqual(frames);
+    expect(pagemap(process, address, 3)).toEqual(["103", "103", "103"]);
+    expect(wrongPages(process, address, 3)).toEqual([]);
+  });
+
   test("pages of a mapping that may not be accessed", () => {
     const { kernel, process } = shared(1);
     const address = process.mmap({ lengthBytes: PAGE, write: true });
