@@ -1,0 +1,48 @@
+/**
+ * The vocabulary: where a page of a mapping is, as seen from the process that maps it. One byte a page: a state in the
+ * low three bits, and flags above it.
+ *
+ * | state | meaning | how the kernel tells |
+ * | --- | --- | --- |
+ * | `present` | mapped by this process's page table | pagemap bit 63 |
+ * | `cached` | in the page cache, not mapped by this process | cachestat nr_cache |
+ * | `swap-cached` | has a place in swap, and a copy still in memory | cachestat nr_evicted, mincore 1 |
+ * | `swapped` | its only copy is in swap | cachestat nr_evicted, mincore 0 |
+ * | `hole` | never allocated, or removed | SEEK_HOLE, neither counted |
+ * | `reserved` | fallocated, never written | nr_cache counts it, SEEK_HOLE |
+ * | `on-disk` | of a file that is on a disk, and not in memory | not swap-backed, mincore 0 |
+ * | `unknown` | we may not ask; the mapping's note gives the reason | |
+ */
+
+export const PAGE_STATES = [
+  "unknown",
+  "present",
+  "cached",
+  "swap-cached",
+  "swapped",
+  "hole",
+  "reserved",
+  "on-disk",
+] as const;
+
+export type PageState = (typeof PAGE_STATES)[number];
+
+export const UNKNOWN = 0;
+export const PRESENT = 1;
+export const CACHED = 2;
+export const SWAP_CACHED = 3;
+export const SWAPPED = 4;
+export const HOLE = 5;
+export const RESERVED = 6;
+export const ON_DISK = 7;
+
+export const STATE_MASK = 7;
+/** Write-protected through userfaultfd: page-out will leave a marker. */
+export const ARMED = 1 << 3;
+/** Written since it was armed last. */
+export const WRITTEN = 1 << 4;
+/** The page table has a marker, and the page is not in swap. */
+export const STALE = 1 << 5;
+
+/** How many pages are in each state. */
+export type StateCounts = Record<PageState, number>;
