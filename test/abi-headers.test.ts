@@ -14,7 +14,7 @@ const HEADERS = ["asm/mman.h", "linux/mman.h", "linux/fs.h", "linux/userfaultfd.
 /** Names that the headers define as the library does. */
 const NAMES = Object.entries(abi).flatMap(([name, value]) =>
   typeof value === "number" &&
-  /^(PROT_|MAP_|MREMAP_|PAGE_IS_|PM_SCAN_(WP|CHECK)|PAGEMAP_SCAN$|UFFD)/.test(name)
+  /^(PROT_|MAP_|MREMAP_|PAGE_IS_|PM_SCAN_(WP|CHECK)|PAGEMAP_SCAN$|UFFD|USERFAULTFD_)/.test(name)
     ? [{ header: name, value }]
     : [],
 );
@@ -33,6 +33,16 @@ const SIZES = [
     guard: "UFFDIO_REGISTER",
     header: "sizeof(struct uffdio_register)",
     value: abi.encodeUffdioRegister(0n, 0n, 0).byteLength,
+  },
+  {
+    guard: "UFFDIO_API",
+    header: "sizeof(struct uffdio_api)",
+    value: abi.encodeUffdioApi(0).byteLength,
+  },
+  {
+    guard: "UFFDIO_UNREGISTER",
+    header: "sizeof(struct uffdio_range)",
+    value: abi.encodeUffdioRange(0n, 0n).byteLength,
   },
 ];
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { ior, iowr } from "../../test/support/ioctl.ts";
+import { io, ior, iowr } from "../../test/support/ioctl.ts";
 import * as uffd from "./userfaultfd.ts";
 
 const anyU64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
@@ -14,6 +14,7 @@ test.each([
   ["UFFDIO_REGISTER", uffd.UFFDIO_REGISTER, iowr(0xaa, 0x00, 32)],
   ["UFFDIO_UNREGISTER", uffd.UFFDIO_UNREGISTER, ior(0xaa, 0x01, 16)],
   ["UFFDIO_WRITEPROTECT", uffd.UFFDIO_WRITEPROTECT, iowr(0xaa, 0x06, 24)],
+  ["USERFAULTFD_IOC_NEW", uffd.USERFAULTFD_IOC_NEW, io(0xaa, 0x00)],
 ])("%s is the number of the header's definition", (_, constant, computed) => {
   expect(constant).toBe(computed);
 });
@@ -36,6 +37,26 @@ test.each([
 });
 
 describe("the structs", () => {
+  test("uffdio_api is the version, the features, and room for what the kernel answers", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (features) => {
+        const words = uffd.encodeUffdioApi(features);
+        expect([...words]).toEqual([0xaan, BigInt(features), 0n]);
+        expect(words.byteLength).toBe((uffd.UFFDIO_API >>> 16) & 0x3fff);
+      }),
+    );
+  });
+
+  test("uffdio_range is start, length", () => {
+    fc.assert(
+      fc.property(anyU64, anyU64, (start, length) => {
+        const words = uffd.encodeUffdioRange(start, length);
+        expect([...words]).toEqual([start, length]);
+        expect(words.byteLength).toBe((uffd.UFFDIO_UNREGISTER >>> 16) & 0x3fff);
+      }),
+    );
+  });
+
   test("uffdio_writeprotect is start, length, mode", () => {
     fc.assert(
       fc.property(anyU64, anyU64, fc.integer({ min: 0, max: 3 }), (start, length, mode) => {

@@ -205,7 +205,8 @@ export function tryLock(fd: number): boolean {
   throw failure("flock");
 }
 
-const O_CLOEXEC = 0o2000000;
+/** Closed on exec; node:fs has no name for it. */
+export const O_CLOEXEC = 0o2000000;
 
 /** A pipe, closed on exec. */
 export function pipe(): { readonly readFd: number; readonly writeFd: number } {

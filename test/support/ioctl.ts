@@ -8,6 +8,11 @@ function ioc(direction: number, letter: number, number: number, sizeBytes: numbe
   return direction * 2 ** 30 + sizeBytes * 2 ** 16 + letter * 2 ** 8 + number;
 }
 
+/** `_IO`: no argument, or one that is a number. */
+export function io(letter: number, number: number): number {
+  return ioc(0, letter, number, 0);
+}
+
 /** `_IOR`: the kernel's argument is only read. */
 export function ior(letter: number, number: number, sizeBytes: number): number {
   return ioc(IOC_READ, letter, number, sizeBytes);
