@@ -20,6 +20,8 @@ const SWITCHES = [
   "PTE_MARKER",
   "PTE_MARKER_PAGEOUT",
   "PTE_MARKER_UFFD_WP",
+  "PAGEMAP_SHMEM_LOOKUP",
+  "FAULT_AROUND_MARKERS",
   "MEM_SOFT_DIRTY",
   "fault_around_bytes",
   "page_cluster",
@@ -94,11 +96,21 @@ describe("a configuration", () => {
     ],
     [
       "linux-6.1",
+      { FAULT_AROUND_MARKERS: true },
+      "FAULT_AROUND_MARKERS needs PTE_MARKER_PAGEOUT: without it there are no such markers (profile rfc has it)",
+    ],
+    [
+      "linux-6.1",
       { uffd_wp_async: true },
       "uffd_wp_async is not in 6.1: it came with 6.7 (profile linux-6.18)",
     ],
   ])("%s with %j can't be, and says what to do", (profile, overrides, message) => {
     expect(() => makeConfig(profile, overrides)).toThrow(new ConfigError(message));
+  });
+
+  test("with the rival's look-up can be on any release, with markers and without", () => {
+    for (const profile of NAMES)
+      expect(makeConfig(profile, { PAGEMAP_SHMEM_LOOKUP: true }).PAGEMAP_SHMEM_LOOKUP).toBe(true);
   });
 
   test("without PTE_MARKER can be, if nothing needs it", () => {

@@ -20,6 +20,16 @@ export interface KernelConfig {
   readonly PTE_MARKER_PAGEOUT: boolean;
   /** CONFIG_PTE_MARKER_UFFD_WP: userfaultfd write-protection of shmem survives zap and page-out. Needs PTE_MARKER. */
   readonly PTE_MARKER_UFFD_WP: boolean;
+  /**
+   * The rival of the RFC ("pagemap: swap location for shared pages", July 2021): while pagemap is read, every none PTE
+   * of a mapping of shmem is looked up in the page cache, and a page in swap is shown with its place there.
+   */
+  readonly PAGEMAP_SHMEM_LOOKUP: boolean;
+  /**
+   * Not in the RFC: fault-around fills PAGEOUT markers that carry nothing else, as if they were none. Needs
+   * PTE_MARKER_PAGEOUT.
+   */
+  readonly FAULT_AROUND_MARKERS: boolean;
   /** CONFIG_MEM_SOFT_DIRTY. */
   readonly MEM_SOFT_DIRTY: boolean;
   /**
@@ -39,6 +49,8 @@ const LINUX_6_1: KernelConfig = {
   PTE_MARKER: true,
   PTE_MARKER_PAGEOUT: false,
   PTE_MARKER_UFFD_WP: true,
+  PAGEMAP_SHMEM_LOOKUP: false,
+  FAULT_AROUND_MARKERS: false,
   MEM_SOFT_DIRTY: true,
   fault_around_bytes: 65536,
   page_cluster: 0,
@@ -144,6 +156,10 @@ export function makeConfig(
   for (const needs of ["PTE_MARKER_PAGEOUT", "PTE_MARKER_UFFD_WP"] as const)
     if (config[needs] && !config.PTE_MARKER)
       throw new ConfigError(`${needs} needs PTE_MARKER: set PTE_MARKER to true, or ${needs} to false`);
+  if (config.FAULT_AROUND_MARKERS && !config.PTE_MARKER_PAGEOUT)
+    throw new ConfigError(
+      "FAULT_AROUND_MARKERS needs PTE_MARKER_PAGEOUT: without it there are no such markers (profile rfc has it)",
+    );
   if (config.PTE_MARKER_PAGEOUT && config.release !== "6.1")
     throw new ConfigError(
       `PTE_MARKER_PAGEOUT is not in ${config.release}: the RFC's mechanism is modelled on 6.1 (profile "rfc")`,

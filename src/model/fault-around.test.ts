@@ -37,8 +37,12 @@ describe("how many faults it takes to read 16,384 pages of the page cache", () =
   const setup = { memoryPages: PAGES + 256, swapPages: [PAGES], contents: false };
 
   /** All paged out, then brought back through the descriptor: what page tables hold is what page-out left. */
-  function faultsAfterPageOut(profile: string, stride: number): { faults: number; pages: number } {
-    const { kernel, process, object, address } = cached(PAGES, { ...setup, profile });
+  function faultsAfterPageOut(
+    profile: string,
+    stride: number,
+    config: Setup["config"] = {},
+  ): { faults: number; pages: number } {
+    const { kernel, process, object, address } = cached(PAGES, { ...setup, profile, config });
     process.touchWrite(address, PAGES * PAGE);
     process.madvise(address, PAGES * PAGE, "PAGEOUT");
     object.pread(new Uint8Array(PAGES * PAGE), 0);
@@ -66,6 +70,13 @@ describe("how many faults it takes to read 16,384 pages of the page cache", () =
   test("for every 16th page: as many faults either way, but only without markers do all pages get mapped", () => {
     expect(faultsAfterPageOut("linux-6.1", 16)).toEqual({ faults: 1024, pages: PAGES });
     expect(faultsAfterPageOut("rfc", 16)).toEqual({ faults: 1024, pages: 1024 });
+  });
+
+  test("1,024 again if fault-around may fill markers, and each maps its whole window", () => {
+    const config = { FAULT_AROUND_MARKERS: true };
+    expect(faultsAfterPageOut("rfc", 1, config)).toEqual({ faults: 1024, pages: PAGES });
+    expect(faultsAfterPageOut("rfc", 16, config)).toEqual({ faults: 1024, pages: PAGES });
+    expect(faultsAfterPageOut("rfc", 64, config)).toEqual({ faults: 256, pages: 4096 });
   });
 
   test("for every 64th page: a window each", () => {
@@ -215,5 +226,45 @@ describe("what is mapped around", () => {
     // What was read ahead is in the swap cache, not in the page cache.
     expect(object.pageState(17)).toBe("swap-cached");
     expect(mapped(pagemap(process, address, 64))).toBe("16");
+  });
+});
+
+describe("FAULT_AROUND_MARKERS", () => {
+  /** 48 pages paged out, those from 16 to 31 back in the page cache. */
+  function halfBack(config: Required<Setup>["config"]) {
+    const { kernel, process, object, address } = cached(48, { profile: "rfc", config });
+    process.touchWrite(address, 48 * PAGE);
+    process.madvise(address, 48 * PAGE, "PAGEOUT");
+    object.pread(new Uint8Array(16 * PAGE), 16 * PAGE);
+    return { kernel, process, address };
+  }
+
+  test("fills markers over pages that are in the page cache, and no others", () => {
+    const { process, address } = halfBack({ FAULT_AROUND_MARKERS: true, fault_around_bytes: 2 ** 18 });
+    process.loadU64(address + 20 * PAGE);
+    const flags = pagemap(process, address, 48);
+    expect(mapped(flags)).toBe("16-31");
+    for (const page of [0, 15, 32, 47]) expect(flags[page]).toBe("81:30.2");
+  });
+
+  test("off, leaves every marker but the one that faulted", () => {
+    const { process, address } = halfBack({ fault_around_bytes: 2 ** 18 });
+    process.loadU64(address + 20 * PAGE);
+    expect(mapped(pagemap(process, address, 48))).toBe("20");
+  });
+
+  test("leaves a marker that also says uffd-wp, or soft-dirty, which it would lose", () => {
+    const { process, address, kernel } = halfBack({ FAULT_AROUND_MARKERS: true });
+    // mremap marks the PAGEOUT markers that it moves soft-dirty.
+    process.clearRefs();
+    const to = process.mremap({
+      address,
+      oldLengthBytes: 48 * PAGE,
+      newLengthBytes: 48 * PAGE,
+      to: AT + 1024 * PAGE,
+    });
+    process.loadU64(to + 20 * PAGE);
+    expect(mapped(pagemap(process, to, 48))).toBe("20");
+    kernel.checkInvariants();
   });
 });

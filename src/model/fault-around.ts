@@ -8,8 +8,8 @@ import { LEAF_PAGES } from "./shmem-object.ts";
 import type { Vma } from "./vma.ts";
 
 /**
- * Maps the pages of the window around `vpn` that are in the page cache, where the PTE is none: a marker is not.
- * Returns whether `vpn` itself got mapped.
+ * Maps the pages of the window around `vpn` that are in the page cache, where the PTE is none: a marker is not,
+ * but for a plain PAGEOUT marker in a configuration with FAULT_AROUND_MARKERS. Returns whether `vpn` itself got mapped.
  */
 export function faultAround(k: Kernel, vma: Vma, vpn: number): boolean {
   const { object } = vma;
@@ -47,6 +47,7 @@ function mapLeaf(k: Kernel, vma: Vma, run: LeafRun, wanted: number): boolean {
   const table = vma.mm.pageTables.ensure(run.first);
   const chunk = k.pageTables.chunkOf(table);
   const base = entryOffset(table, run.first);
+  const fillsMarkers = k.config.FAULT_AROUND_MARKERS;
   let mapped = false;
   let reads = 0;
   for (; n < count; n++) {
@@ -54,7 +55,7 @@ function mapLeaf(k: Kernel, vma: Vma, run: LeafRun, wanted: number): boolean {
     if (pfn <= 0) continue;
     const i = base + (n << 1);
     reads++;
-    if ((chunk[i] | chunk[i + 1]) !== 0) continue;
+    if ((chunk[i] | chunk[i + 1]) !== 0 && !(fillsMarkers && isPlainPageoutMarker(k, chunk, i))) continue;
     if ((k.frames.flags[pfn] & (PG_LOCKED | PG_UPTODATE | PG_READAHEAD)) !== PG_UPTODATE) continue;
     k.pageTables.write(chunk, i, (pfn << 12) | vma.protLo, (pfn >>> 20) | vma.protHi);
     k.frames.addMapper(pfn);
@@ -63,4 +64,9 @@ function mapLeaf(k: Kernel, vma: Vma, run: LeafRun, wanted: number): boolean {
   }
   k.work.pteReads += reads;
   return mapped;
+}
+
+/** A marker that says page-out and nothing else (mremap marks those it moves soft-dirty). */
+function isPlainPageoutMarker(k: Kernel, chunk: Uint32Array, i: number): boolean {
+  return (chunk[i] | 0) === k.pageoutMarkerLo && (chunk[i + 1] | 0) === k.pageoutMarkerHi;
 }

@@ -403,3 +403,135 @@ describe("a whole table that was read before shows", () => {
     expect(read(process, own)).toEqual(expected);
   });
 });
+
+describe("PAGEMAP_SHMEM_LOOKUP", () => {
+  const PAGES = 1200;
+
+  function outInPart(profile: string, synchronous = true) {
+    const kernel = testKernel({
+      profile,
+      config: { PAGEMAP_SHMEM_LOOKUP: true },
+      memoryPages: 2 * PAGES,
+      swapPages: [10, 2 * PAGES],
+      synchronous,
+    });
+    const process = kernel.createProcess();
+    const object = kernel.memfdCreate({ sizePages: PAGES });
+    const address = process.mmap({
+      lengthBytes: PAGES * PAGE,
+      object,
+      address: AT,
+      fixed: true,
+      shared: true,
+      write: true,
+    });
+    return { kernel, process, object, address };
+  }
+
+  test("shows pages that are in swap, with their place there, to every sharer that has a page table", () => {
+    const { kernel, process, object, address } = outInPart("linux-6.1");
+    process.touchWrite(address, 20 * PAGE);
+    const child = process.fork();
+    child.touchRead(address, PAGE);
+    kernel.reclaimAll();
+    process.touchRead(address + 5 * PAGE, PAGE);
+    for (const reader of [process, child]) {
+      const entries = parse((buffer, offset) => reader.pagemap.pread(buffer, offset), address, 24);
+      expect(entries.map(({ swap }) => (swap ? "S" : ".")).join("")).toBe("SSSSS.SSSSSSSSSSSSSS....");
+      const places = entries.filter(({ swap }) => swap).map((e) => `${e.swapType}.${e.swapOffset}`);
+      expect(new Set(places).size).toBe(19);
+      // The first area takes ten, from its slot 1; the second the others.
+      expect(places).toContain("0.10");
+      expect(places).toContain("1.1");
+    }
+    // Nobody is told of a page that is in the page cache and not mapped here.
+    expect(pagemap(child, address, 6)[5]).toBe("1");
+    expect(object.pageState(5)).toBe("cached");
+  });
+
+  test("agrees with the object on every page, whichever way pages come back", () => {
+    const { kernel, process, object, address } = outInPart("linux-6.1", false);
+    process.touchWrite(address, PAGES * PAGE);
+    kernel.reclaimAll();
+    object.pread(new Uint8Array(PAGE), 3 * PAGE);
+    process.madvise(address + 8 * PAGE, 4 * PAGE, "WILLNEED");
+    process.madvise(address + 40 * PAGE, 4 * PAGE, "REMOVE");
+    process.madvise(address + 60 * PAGE, 4 * PAGE, "DONTNEED");
+    process.loadU64(address + 1000 * PAGE);
+    const flags = pagemap(process, address, PAGES);
+    for (let page = 0; page < PAGES; page++) {
+      const isIn = ["swapped", "swap-cached"].includes(object.pageState(page));
+      expect([page, (Number.parseInt(flags[page], 16) & 0x80) !== 0]).toEqual([page, isIn]);
+    }
+  });
+
+  test("costs a look-up a none PTE of shmem; nothing where there is no page table, or no none PTE", () => {
+    const { kernel, process, address } = outInPart("linux-6.1");
+    const own = process.mmap({ lengthBytes: 512 * PAGE, write: true });
+    process.touchWrite(own, 10 * PAGE);
+    const lookups = (from: number, pages: number): number => {
+      const before = kernel.work.pageCacheLookups;
+      pagemap(process, from, pages);
+      return kernel.work.pageCacheLookups - before;
+    };
+    expect(lookups(address, PAGES)).toBe(0);
+    process.touchWrite(address + 512 * PAGE, 12 * PAGE);
+    expect(lookups(address, PAGES)).toBe(500);
+    expect(lookups(address + 512 * PAGE, 12)).toBe(0);
+    process.madvise(address + 512 * PAGE, 12 * PAGE, "PAGEOUT");
+    expect(lookups(address, PAGES)).toBe(512);
+    expect(lookups(own, 512)).toBe(0);
+  });
+
+  test("without it, and with markers, there is no look-up at all", () => {
+    const kernel = testKernel({ profile: "rfc", memoryPages: 600 });
+    const process = kernel.createProcess();
+    const object = kernel.memfdCreate({ sizePages: 512 });
+    const address = process.mmap({ lengthBytes: 512 * PAGE, object, shared: true, write: true });
+    process.touchWrite(address, 256 * PAGE);
+    process.madvise(address, 128 * PAGE, "PAGEOUT");
+    const before = kernel.work.pageCacheLookups;
+    pagemap(process, address, 512);
+    expect(kernel.work.pageCacheLookups).toBe(before);
+  });
+
+  test("knows nothing of pages whose page table is not there: a flaw of the series", () => {
+    const { kernel, process, object, address } = outInPart("linux-6.1");
+    object.pwrite(new Uint8Array(16 * PAGE).fill(1), 0);
+    kernel.reclaimAll();
+    expect(object.pageState(0)).toBe("swapped");
+    expect(pagemap(process, address, 16)).toEqual(new Array(16).fill("1"));
+    // One page touched, and the table is there.
+    process.loadU64(address + 300 * PAGE);
+    expect(pagemap(process, address, 2)).toEqual(["81", "81"]);
+  });
+
+  test("with markers, leaves those as they are", () => {
+    const { kernel, process, address } = outInPart("rfc");
+    process.touchWrite(address, 4 * PAGE);
+    const child = process.fork();
+    child.touchWrite(address, PAGE);
+    kernel.reclaimAll();
+    expect(pagemap(process, address, 4)).toEqual(new Array(4).fill("81:30.2"));
+    expect(pagemap(child, address, 4)).toEqual(["81:30.2", "81", "81", "81"]);
+  });
+
+  test("is not kept from one read to the next", () => {
+    const { process, object, address } = outInPart("linux-6.1");
+    process.touchWrite(address, 512 * PAGE);
+    process.madvise(address, 512 * PAGE, "PAGEOUT");
+    expect(pagemap(process, address, 512)[7]).toBe("81");
+    object.pread(new Uint8Array(PAGE), 7 * PAGE);
+    expect(pagemap(process, address, 512)[7]).toBe("1");
+    expect(pagemap(process, address, 512)[8]).toBe("81");
+  });
+
+  test("changes nothing", () => {
+    const { kernel, process, address } = outInPart("linux-6.1");
+    process.touchWrite(address, 20 * PAGE);
+    process.madvise(address, 10 * PAGE, "PAGEOUT");
+    const before = stateHash(kernel);
+    pagemap(process, address, PAGES);
+    expect(stateHash(kernel)).toBe(before);
+  });
+});

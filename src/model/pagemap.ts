@@ -1,4 +1,7 @@
-/** `/proc/PID/pagemap` (`fs/proc/task_mmu.c`): walks the page table and encodes. Looks nothing up, changes nothing. */
+/**
+ * `/proc/PID/pagemap` (`fs/proc/task_mmu.c`): walks the page table and encodes. Changes nothing, and looks nothing up
+ * unless the configuration has PAGEMAP_SHMEM_LOOKUP.
+ */
 
 import {
   Errno,
@@ -25,6 +28,8 @@ import type { Kernel } from "./kernel.ts";
 import { type Mm, TASK_PAGES } from "./mm.ts";
 import { PG_ANON } from "./page-frames.ts";
 import { entryOffset, PTRS_PER_TABLE, tableEnd } from "./page-table.ts";
+import { swapOfCacheEntry } from "./shmem-object.ts";
+import { swapArea, swapSlot } from "./swap.ts";
 import { VM_SOFTDIRTY, type Vma } from "./vma.ts";
 
 /** The file: entries as a reader with CAP_SYS_ADMIN sees them (with frame numbers, swap types and offsets). */
@@ -85,10 +90,34 @@ function readArea(k: Kernel, vma: Vma, start: number, end: number, words: Uint32
     if (vpn >= end) return;
     const stop = Math.min(end, tableEnd(vpn));
     const table = pageTables.find(vpn);
-    if (stop - vpn === PTRS_PER_TABLE) words.set(wholeTable(k, table, areaFlags), out);
+    // What is looked up may change while the table stays as it is.
+    const looksUp = k.config.PAGEMAP_SHMEM_LOOKUP && vma.object !== null;
+    if (stop - vpn === PTRS_PER_TABLE && !looksUp) words.set(wholeTable(k, table, areaFlags), out);
     else readTable(k, table, entryOffset(table, vpn), stop - vpn, areaFlags, words, out);
+    if (looksUp) lookUpHoles(k, vma, vpn, stop, words, out);
     out += (stop - vpn) * 2;
     vpn = stop;
+  }
+}
+
+/**
+ * Looks the none PTEs among pages `start` to `end`, which are encoded in `words`, up in the page cache: an entry for a
+ * page in swap (the swap cache included) becomes PM_SWAP with type and offset. Where there is no page table, nobody
+ * calls this, as in the series.
+ */
+function lookUpHoles(k: Kernel, vma: Vma, start: number, end: number, words: Uint32Array, out: number): void {
+  const { object } = vma;
+  if (object === null) return;
+  let index = vma.indexOf(start);
+  for (let vpn = start; vpn < end; vpn++, index++, out += 2) {
+    // Neither present nor in swap form: a none PTE.
+    if ((words[out + 1] & (PM_HI_PRESENT | PM_HI_SWAP)) !== 0) continue;
+    k.work.pageCacheLookups++;
+    const entry = object.get(index);
+    if (entry < 0) {
+      const swapEntry = swapOfCacheEntry(entry);
+      encodeSwapEntry(swapArea(swapEntry), swapSlot(swapEntry), words[out + 1] | PM_HI_SWAP, words, out);
+    }
   }
 }
 
@@ -154,7 +183,6 @@ function encodeSwapForm(
   words: Uint32Array,
   out: number,
 ): void {
-  const offset = swapPteOffset(lo, hi);
   let flags = PM_HI_SWAP | areaFlags;
   if ((lo & PTE_SWP_SOFT_DIRTY) !== 0) flags |= PM_HI_SOFT_DIRTY;
   if ((lo & PTE_SWP_UFFD_WP) !== 0) flags |= PM_HI_UFFD_WP;
@@ -163,7 +191,11 @@ function encodeSwapForm(
     if ((bits & k.markers.UFFD_WP) !== 0) flags |= PM_HI_UFFD_WP;
     if ((bits & k.markers.GUARD) !== 0) flags |= PM_HI_GUARD_REGION;
   }
-  // The frame field: type in bits 0-4, offset from bit 5.
-  words[out] = swapPteType(hi) | ((offset % 0x800_0000) << 5);
+  encodeSwapEntry(swapPteType(hi), swapPteOffset(lo, hi), flags, words, out);
+}
+
+/** The frame field: type in bits 0-4, offset from bit 5. */
+function encodeSwapEntry(type: number, offset: number, flags: number, words: Uint32Array, out: number): void {
+  words[out] = type | ((offset % 0x800_0000) << 5);
   words[out + 1] = flags | Math.floor(offset / 0x800_0000);
 }
