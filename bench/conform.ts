@@ -2,10 +2,10 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { machineForTrace } from "../src/cli/machines.ts";
+import { mixHash } from "../src/lab/hash.ts";
+import { type Contender, interleave, median } from "../src/lab/statistics.ts";
 import { type Place, parseTrace, replay, type Trace } from "../src/script/index.ts";
-import { mixHash } from "./support/random.ts";
 import { benchOptions, Report } from "./support/report.ts";
-import { type Contender, interleave, median } from "./support/stats.ts";
 
 const options = benchOptions();
 const rounds = options.rounds ?? (options.quick ? 2 : 9);

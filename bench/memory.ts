@@ -1,8 +1,8 @@
 /** What the model's bookkeeping takes: bytes a page, a large sparse mapping, and state without contents. */
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { PAGE_BYTES } from "../src/lab/page-content.ts";
 import { Kernel, MemorySwapDevice } from "../src/model/index.ts";
-import { PAGE_BYTES } from "./support/page-content.ts";
 import { benchOptions, mebibytes, Report } from "./support/report.ts";
 
 /** What one child process measured. RSS is the highest it ever was. */

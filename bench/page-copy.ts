@@ -1,8 +1,8 @@
 /** Ways to copy a page in JavaScript, to choose the one that the model's swap-in is built on. */
-import { PAGE_BYTES } from "./support/page-content.ts";
+import { PAGE_BYTES } from "../src/lab/page-content.ts";
+import { type Contender, interleave } from "../src/lab/statistics.ts";
 import { hashWords, seededPermutation } from "./support/random.ts";
 import { benchOptions, mebibytes, Report } from "./support/report.ts";
-import { type Contender, interleave } from "./support/stats.ts";
 
 const options = benchOptions();
 const sizePages = options.quick ? 1024 : 2 ** 18;

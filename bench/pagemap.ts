@@ -1,11 +1,11 @@
 /** Reading pagemap for present pages: the model, this machine's /proc/self/pagemap, and a plain copy of the result. */
 import { closeSync, openSync, readSync } from "node:fs";
+import { mixHash } from "../src/lab/hash.ts";
+import { ModelShmem } from "../src/lab/model-shmem.ts";
+import { PAGE_BYTES } from "../src/lab/page-content.ts";
+import { type Contender, interleave, ratioOf } from "../src/lab/statistics.ts";
 import { KernelShmem, touchEveryPage } from "./support/kernel-shmem.ts";
-import { ModelShmem } from "./support/model-shmem.ts";
-import { PAGE_BYTES } from "./support/page-content.ts";
-import { mixHash } from "./support/random.ts";
 import { benchOptions, mebibytes, Report, ratioText } from "./support/report.ts";
-import { type Contender, interleave, ratioOf } from "./support/stats.ts";
 
 const options = benchOptions();
 const sizePages = options.quick ? 4096 : 2 ** 18;

@@ -1,9 +1,10 @@
 /** Sequential swap-in of shared memory, a fault a page: the model, this machine's kernel, and a plain copy. */
+
+import { ModelShmem } from "../src/lab/model-shmem.ts";
+import { type ContentKind, checkPages, fillPages, PAGE_BYTES } from "../src/lab/page-content.ts";
+import { type Contender, interleave, ratioOf, type Series } from "../src/lab/statistics.ts";
 import { KernelShmem, touchEveryPage } from "./support/kernel-shmem.ts";
-import { ModelShmem } from "./support/model-shmem.ts";
-import { type ContentKind, checkPages, fillPages, PAGE_BYTES } from "./support/page-content.ts";
 import { benchOptions, mebibytes, Report, ratioText } from "./support/report.ts";
-import { type Contender, interleave, ratioOf, type Series } from "./support/stats.ts";
 import { openZramSwap, whyNoZram, type ZramSwap } from "./support/zram.ts";
 
 const options = benchOptions();

@@ -1,5 +1,6 @@
 /** A shared mapping of a memfd in the running kernel, with a typed array over it. */
 import { closeSync } from "node:fs";
+import { PAGE_BYTES, WORDS_PER_PAGE } from "../../src/lab/page-content.ts";
 import {
   ftruncate,
   MADV_NOHUGEPAGE,
@@ -11,7 +12,6 @@ import {
   munmap,
   viewOf,
 } from "./libc.ts";
-import { PAGE_BYTES, WORDS_PER_PAGE } from "./page-content.ts";
 
 const PAGEOUT_TRIES = 200;
 

@@ -1,8 +1,8 @@
 /** How a bench is asked (options) and how it answers (one report, as text or as JSON). */
 import { cpus, loadavg, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import { hashText, mixHash } from "./random.ts";
-import { type Ratio, type Series, summarise } from "./stats.ts";
+import { hashText, mixHash } from "../../src/lab/hash.ts";
+import { type Ratio, type Series, summarise } from "../../src/lab/statistics.ts";
 
 export interface BenchOptions {
   /** A size that only shows that the bench still runs. */

@@ -15,6 +15,11 @@ export class Random {
     return (t ^ (t >>> 14)) >>> 0;
   }
 
+  /** A number from 0 up to, and without, 1. */
+  fraction(): number {
+    return this.u32() / 2 ** 32;
+  }
+
   /** An integer from 0 to `count` - 1. */
   below(count: number): number {
     return this.u32() % count;

@@ -1,4 +1,4 @@
-import { mixHash } from "./random.ts";
+import { mixHash } from "./hash.ts";
 
 export const PAGE_BYTES = 4096;
 export const WORDS_PER_PAGE = PAGE_BYTES / 4;

@@ -1,5 +1,6 @@
 /** Interleaved measuring and the statistics on it: medians, spreads, and ratios with a confidence interval. */
-import { seededRandom } from "./random.ts";
+import process from "node:process";
+import { Random } from "./random.ts";
 
 /** One thing that is measured. Only `run` is timed. */
 export interface Contender {
@@ -50,6 +51,18 @@ export function median(values: readonly number[]): number {
   return quantile(values, 0.5);
 }
 
+export function mean(values: readonly number[]): number {
+  if (values.length === 0) throw new RangeError("mean of no values");
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** The standard deviation of a sample; 0 of one value. */
+export function deviation(values: readonly number[]): number {
+  if (values.length < 2) return 0;
+  const middle = mean(values);
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / (values.length - 1));
+}
+
 export function summarise(values: readonly number[]): Summary {
   return {
     median: median(values),
@@ -61,28 +74,28 @@ export function summarise(values: readonly number[]): Summary {
 }
 
 /**
- * median(over) / median(under), with a bootstrap interval. Rounds are resampled in pairs: what slowed one
+ * statistic(over) / statistic(under), of medians unless said otherwise, with a bootstrap interval. Rounds are resampled in pairs: what slowed one
  * round down slowed both contenders down.
  */
-export function ratioOf(over: Series, under: Series, seed: number): Ratio {
+export function ratioOf(over: Series, under: Series, seed: number, statistic = median): Ratio {
   const rounds = over.nsPerUnit.length;
   if (under.nsPerUnit.length !== rounds) {
     throw new RangeError(`${over.name} has ${rounds} rounds, ${under.name} has ${under.nsPerUnit.length}`);
   }
-  const random = seededRandom(seed);
+  const random = new Random(seed);
   const ratios: number[] = [];
   const pickedOver = new Array<number>(rounds);
   const pickedUnder = new Array<number>(rounds);
   for (let sample = 0; sample < BOOTSTRAP_SAMPLES; sample++) {
     for (let i = 0; i < rounds; i++) {
-      const round = Math.floor(random() * rounds);
+      const round = Math.floor(random.fraction() * rounds);
       pickedOver[i] = over.nsPerUnit[round];
       pickedUnder[i] = under.nsPerUnit[round];
     }
-    ratios.push(median(pickedOver) / median(pickedUnder));
+    ratios.push(statistic(pickedOver) / statistic(pickedUnder));
   }
   return {
-    ratio: median(over.nsPerUnit) / median(under.nsPerUnit),
+    ratio: statistic(over.nsPerUnit) / statistic(under.nsPerUnit),
     low: quantile(ratios, 0.025),
     high: quantile(ratios, 0.975),
   };

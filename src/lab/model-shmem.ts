@@ -2,8 +2,8 @@
 import { mkdtempSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Kernel, MemorySwapDevice, type SwapDevice } from "../../src/model/index.ts";
-import { FileSwapDevice } from "../../src/model/swap-device/file.ts";
+import { Kernel, MemorySwapDevice, type SwapDevice } from "../model/index.ts";
+import { FileSwapDevice } from "../model/swap-device/file.ts";
 import { type ContentKind, checkPages, fillPages, PAGE_BYTES } from "./page-content.ts";
 
 /** Frames beside those of the mapping, so that watermarks are never reached. */

@@ -1,11 +1,10 @@
 import { expect, test } from "vitest";
-import { checkPages, fillPages, WORDS_PER_PAGE } from "./page-content.ts";
-import { seededPermutation, seededRandom } from "./random.ts";
-import { interleave, quantile, ratioOf, type Series, summarise } from "./stats.ts";
+import { Random } from "./random.ts";
+import { deviation, interleave, mean, quantile, ratioOf, type Series, summarise } from "./statistics.ts";
 
 function noisy(name: string, centre: number, noise: number, seed: number): Series {
-  const random = seededRandom(seed);
-  const nsPerUnit = Array.from({ length: 41 }, () => centre + (random() - 0.5) * noise);
+  const random = new Random(seed);
+  const nsPerUnit = Array.from({ length: 41 }, () => centre + (random.fraction() - 0.5) * noise);
   return { name, nsPerUnit, hash: undefined };
 }
 
@@ -23,6 +22,20 @@ test("a ratio's interval holds the true ratio, and leaves out one that is far of
   expect(high).toBeGreaterThan(1.95);
   expect(low).toBeGreaterThan(1.8);
   expect(high).toBeLessThan(2.2);
+});
+
+test("means and deviations", () => {
+  expect(mean([1, 2, 6])).toBe(3);
+  expect(deviation([1, 2, 6])).toBeCloseTo(Math.sqrt(7), 12);
+  expect(deviation([5])).toBe(0);
+  expect(() => mean([])).toThrow(RangeError);
+});
+
+test("a ratio may be one of means", () => {
+  const over: Series = { name: "a", nsPerUnit: [1, 1, 10], hash: undefined };
+  const under: Series = { name: "b", nsPerUnit: [1, 1, 1], hash: undefined };
+  expect(ratioOf(over, under, 1).ratio).toBe(1);
+  expect(ratioOf(over, under, 1, mean).ratio).toBe(4);
 });
 
 test("a ratio is the same for the same seed", () => {
@@ -45,27 +58,4 @@ test("a result that changes between rounds is an error", async () => {
   let round = 0;
   const contender = { name: "fickle", run: () => {}, check: () => round++ };
   await expect(interleave([contender], { rounds: 2, unitsPerRun: 1 })).rejects.toThrow("fickle");
-});
-
-test.each(["incompressible", "compressible"] as const)(
-  "%s pages differ, and one wrong bit is found",
-  (kind) => {
-    const words = new Uint32Array(8 * WORDS_PER_PAGE);
-    fillPages(words, { kind, seed: 1, firstPage: 100 });
-    const pages = Array.from({ length: 8 }, (_, i) =>
-      words.slice(i * WORDS_PER_PAGE, (i + 1) * WORDS_PER_PAGE).join(),
-    );
-    expect(new Set(pages).size).toBe(8);
-    const check = (): number => checkPages(words, { kind, seed: 1, firstPage: 100, what: "these" });
-    expect(check()).toBe(check());
-    for (const at of [0, 5, 3 * WORDS_PER_PAGE + 700, words.length - 1]) {
-      words[at] ^= 4;
-      expect(check).toThrow(/these: page 10\d has 1 wrong words/);
-      words[at] ^= 4;
-    }
-  },
-);
-
-test("a permutation has every number once", () => {
-  expect([...seededPermutation(1000, 9)].sort((a, b) => a - b)).toEqual([...Array(1000).keys()]);
 });
