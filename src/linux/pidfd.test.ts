@@ -1,0 +1,21 @@
+import { spawnSync } from "node:child_process";
+import { closeSync, readlinkSync } from "node:fs";
+import process from "node:process";
+import { expect, test } from "vitest";
+import { SharedMemory } from "../../test/support/shared-memory.ts";
+import { Pidfd } from "./pidfd.ts";
+
+test("a descriptor of a process, taken over", () => {
+  using memory = new SharedMemory(1, "taken");
+  using pidfd = Pidfd.open(process.pid);
+  const copy = pidfd.getfd(memory.fd);
+  expect(copy).not.toBe(memory.fd);
+  expect(readlinkSync(`/proc/self/fd/${copy}`)).toBe("/memfd:taken (deleted)");
+  closeSync(copy);
+  expect(() => pidfd.getfd(999_999)).toThrow(/EBADF: the process has no such descriptor/);
+});
+
+test("no such process", () => {
+  const { pid } = spawnSync("/bin/true");
+  expect(() => Pidfd.open(pid)).toThrow(/pidfd_open of \d+: ESRCH: there is no process/);
+});

@@ -1,0 +1,39 @@
+/** A descriptor of a process: it never comes to mean another one. Source: pidfd_open(2), pidfd_getfd(2). */
+
+import { closeSync } from "node:fs";
+import { SYS, syscall } from "./libc.ts";
+
+export class Pidfd implements Disposable {
+  readonly pid: number;
+  readonly fd: number;
+
+  private constructor(pid: number, fd: number) {
+    this.pid = pid;
+    this.fd = fd;
+  }
+
+  /** Throws a LinuxError: ESRCH if there is no such process. Needs Linux 5.3. */
+  static open(pid: number): Pidfd {
+    const fd = syscall(`pidfd_open of ${pid}`, SYS.pidfd_open, [pid, 0], {
+      ESRCH: `there is no process ${pid} (any more)`,
+      EINVAL: `${pid} is not the pid of a process (of a thread, perhaps)`,
+      ENOSYS: "pidfd_open, which Linux has since 5.3",
+    });
+    return new Pidfd(pid, fd);
+  }
+
+  /** A copy, here, of the process's descriptor `targetFd`, close-on-exec; the caller closes it. Needs Linux 5.6. */
+  getfd(targetFd: number): number {
+    const call = `pidfd_getfd of descriptor ${targetFd} of process ${this.pid}`;
+    return syscall(call, SYS.pidfd_getfd, [this.fd, targetFd, 0], {
+      EPERM: "ptrace attach access: be root, have CAP_SYS_PTRACE, or be the same user where Yama allows it",
+      EBADF: "the process has no such descriptor",
+      ESRCH: `process ${this.pid} has ended`,
+      ENOSYS: "pidfd_getfd, which Linux has since 5.6",
+    });
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.fd);
+  }
+}
