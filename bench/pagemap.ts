@@ -4,7 +4,7 @@ import { mixHash } from "../src/lab/hash.ts";
 import { ModelShmem } from "../src/lab/model-shmem.ts";
 import { PAGE_BYTES } from "../src/lab/page-content.ts";
 import { type Contender, interleave, ratioOf } from "../src/lab/statistics.ts";
-import { KernelShmem, touchEveryPage } from "./support/kernel-shmem.ts";
+import { SharedMemory, touchEveryPage } from "../test/support/shared-memory.ts";
 import { benchOptions, mebibytes, Report, ratioText } from "./support/report.ts";
 
 const options = benchOptions();
@@ -37,17 +37,17 @@ function checkPresent(what: string, buffer: Buffer): number {
 }
 
 function kernelContender(): Contender & { close(): void } {
-  const memory = new KernelShmem({ sizePages });
+  const memory = new SharedMemory(sizePages, "ptemark-bench");
   memory.words.fill(seed);
   touchEveryPage(memory.words);
   const fd = openSync("/proc/self/pagemap", "r");
-  const at = memory.address / BigInt(PAGE_BYTES / ENTRY_BYTES);
+  const at = (memory.address / PAGE_BYTES) * ENTRY_BYTES;
   const buffer = entryBuffer();
   return {
     name: "kernel: /proc/self/pagemap",
     run: () => {
       for (let done = 0; done < buffer.length; ) {
-        const got = readSync(fd, buffer, done, buffer.length - done, at + BigInt(done));
+        const got = readSync(fd, buffer, done, buffer.length - done, at + done);
         if (got === 0) throw new Error("pagemap ended early");
         done += got;
       }
@@ -55,7 +55,7 @@ function kernelContender(): Contender & { close(): void } {
     check: () => checkPresent("kernel", buffer),
     close: () => {
       closeSync(fd);
-      memory.close();
+      memory[Symbol.dispose]();
     },
   };
 }

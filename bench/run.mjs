@@ -41,7 +41,7 @@ if (wanted === undefined || !(wanted === "all" || names.includes(wanted))) {
 
 const chosen = wanted === "all" ? names : [wanted];
 await build({
-  entryPoints: [...chosen, "support/zram-holder"].map((name) => join(benchDirectory, `${name}.ts`)),
+  entryPoints: chosen.map((name) => join(benchDirectory, `${name}.ts`)),
   outdir: out,
   entryNames: "[name]",
   bundle: true,

@@ -3,9 +3,9 @@
 import { ModelShmem } from "../src/lab/model-shmem.ts";
 import { type ContentKind, checkPages, fillPages, PAGE_BYTES } from "../src/lab/page-content.ts";
 import { type Contender, interleave, ratioOf, type Series } from "../src/lab/statistics.ts";
-import { KernelShmem, touchEveryPage } from "./support/kernel-shmem.ts";
+import { ZramSwap } from "../src/linux/zram.ts";
+import { SharedMemory, touchEveryPage } from "../test/support/shared-memory.ts";
 import { benchOptions, mebibytes, Report, ratioText } from "./support/report.ts";
-import { openZramSwap, whyNoZram, type ZramSwap } from "./support/zram.ts";
 
 const options = benchOptions();
 const sizePages = options.quick ? 2048 : 2 ** 18;
@@ -32,14 +32,15 @@ function floorContender(): Contender {
 }
 
 function kernelContender(kind: ContentKind): Contender & { close(): void } {
-  const memory = new KernelShmem({ sizePages });
+  const memory = new SharedMemory(sizePages, "ptemark-bench");
   fillPages(memory.words, { kind, seed });
   const name = `kernel, zram, ${kind}`;
   let majorFaults = 0;
   return {
     name,
     prepare: () => {
-      memory.pageOutAll();
+      memory.pageOut();
+      if (memory.residentPages() > 0) throw new Error(`${name}: pages stay in memory`);
       majorFaults = process.resourceUsage().majorPageFault;
     },
     run: () => void touchEveryPage(memory.words),
@@ -48,7 +49,7 @@ function kernelContender(kind: ContentKind): Contender & { close(): void } {
       if (faults < sizePages) throw new Error(`${name}: ${faults} major faults for ${sizePages} pages`);
       return checkPages(memory.words, { kind, seed, what: name });
     },
-    close: () => memory.close(),
+    close: () => memory[Symbol.dispose](),
   };
 }
 
@@ -81,15 +82,15 @@ async function compare(): Promise<void> {
   let zram: ZramSwap | undefined;
   try {
     const contenders: Contender[] = [];
-    const noKernel = whyNoZram();
+    const noKernel = ZramSwap.obstacle();
     if (noKernel === undefined) {
-      zram = await openZramSwap({ sizeBytes: 2 * sizePages * PAGE_BYTES + 2 ** 26 });
+      zram = await ZramSwap.create({ sizeBytes: 2 * sizePages * PAGE_BYTES + 2 ** 26 });
       for (const kind of ["incompressible", "compressible"] as const) {
         const contender = kernelContender(kind);
         closing.push(contender);
         contenders.push(contender);
       }
-    } else report.note(`the kernel is not measured: ${noKernel}`);
+    } else report.note(`the kernel is not measured: needs ${noKernel}`);
     contenders.push(floorContender());
     const memory = filledModel("memory", true);
     const file = filledModel("file", true);
@@ -108,7 +109,7 @@ async function compare(): Promise<void> {
     compareSeries(series, noKernel === undefined);
   } finally {
     for (const one of closing) await one.close();
-    await zram?.close();
+    zram?.[Symbol.dispose]();
   }
 }
 

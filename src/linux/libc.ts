@@ -54,6 +54,7 @@ export const SYS = {
   exit_group: 231,
   sched_setaffinity: 203,
   tgkill: 234,
+  move_pages: 279,
   fallocate: 285,
   process_vm_readv: 310,
   process_vm_writev: 311,

@@ -1,0 +1,71 @@
+/**
+ * A lock that is one on the whole machine. Swap is a thing of the machine, not of a process: whoever switches swap on
+ * holds this lock, so that tests and tools wait for each other.
+ */
+
+import { closeSync, constants, existsSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { tryLock } from "./libc.ts";
+import { fromNodeError, LinuxError } from "./linux-error.ts";
+
+const LOCK_PATH = join(existsSync("/run") ? "/run" : tmpdir(), "ptemark.lock");
+const POLL_MS = 25;
+const DEFAULT_WAIT_MS = 120_000;
+
+export interface MachineLockOptions {
+  /** How long to wait for another holder. */
+  readonly waitMs?: number;
+  /** The lock file; there is one for all by default. */
+  readonly path?: string;
+}
+
+export class MachineLock implements Disposable {
+  /** The lock is held as long as this descriptor, or one inherited from it, is open. */
+  readonly fd: number;
+  #open = true;
+
+  private constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  /** Waits for the lock. Throws a {@link LinuxError} that names the holder when the time is up. */
+  static async acquire({
+    waitMs = DEFAULT_WAIT_MS,
+    path = LOCK_PATH,
+  }: MachineLockOptions = {}): Promise<MachineLock> {
+    const lock = new MachineLock(openLockFile(path));
+    try {
+      const end = Date.now() + waitMs;
+      while (!tryLock(lock.fd)) {
+        if (Date.now() >= end) {
+          const holder = readFileSync(path, "utf8").trim();
+          throw new LinuxError({ call: `lock ${path}`, needs: `process ${holder} to let it go` });
+        }
+        await sleep(POLL_MS);
+      }
+      ftruncateSync(lock.fd);
+      writeSync(lock.fd, `${process.pid}\n`, 0);
+      return lock;
+    } catch (error) {
+      lock[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#open) return;
+    this.#open = false;
+    closeSync(this.fd);
+  }
+}
+
+function openLockFile(path: string): number {
+  try {
+    return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o644);
+  } catch (error) {
+    throw fromNodeError(error, `open ${path}`, "root (swap is switched on and off by root only)");
+  }
+}

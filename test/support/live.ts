@@ -1,0 +1,31 @@
+/** What live tests share: probes of what they need of the machine. */
+import process from "node:process";
+import type { TestContext } from "vitest";
+import { MemoryCgroup } from "../../src/linux/cgroup.ts";
+import { SwapFile } from "../../src/linux/swap-file.ts";
+import { ZramSwap } from "../../src/linux/zram.ts";
+import { lacking } from "./requirement.ts";
+
+/** Waiting for the machine lock, which other test files hold for as long as they need swap. */
+export const LIVE_TIMEOUT_MS = 300_000;
+
+function needs(context: TestContext, what: string | undefined): void {
+  if (what !== undefined) lacking(context, `needs ${what}`);
+}
+
+export function needsRoot(context: TestContext): void {
+  needs(context, process.geteuid?.() === 0 ? undefined : "root");
+}
+
+export function needsZram(context: TestContext): void {
+  needs(context, ZramSwap.obstacle());
+}
+
+export function needsSwapFile(context: TestContext): void {
+  needs(context, SwapFile.obstacle());
+}
+
+export function needsMemoryCgroup(context: TestContext): void {
+  needsRoot(context);
+  needs(context, MemoryCgroup.obstacle());
+}
