@@ -14,7 +14,7 @@ const HEADERS = ["asm/mman.h", "linux/mman.h", "linux/fs.h", "linux/userfaultfd.
 /** Names that the headers define as the library does. */
 const NAMES = Object.entries(abi).flatMap(([name, value]) =>
   typeof value === "number" &&
-  /^(PROT_|MAP_|MREMAP_|PAGE_IS_|PM_SCAN_(WP|CHECK)|PAGEMAP_SCAN$|UFFD|USERFAULTFD_)/.test(name)
+  /^(PROT_|MAP_|MREMAP_|MADV_|PAGE_IS_|PM_SCAN_(WP|CHECK)|PAGEMAP_SCAN$|UFFD|USERFAULTFD_)/.test(name)
     ? [{ header: name, value }]
     : [],
 );

@@ -31,6 +31,11 @@ export const MADV = {
 
 export type Advice = keyof typeof MADV;
 
+/** Advice that the model does not know. */
+export const MADV_NOHUGEPAGE = 15;
+/** Makes pages fatal to touch, by markers in the page table (6.13; files and shmem 6.15). */
+export const MADV_GUARD_INSTALL = 102;
+
 export const PAGE_SHIFT = 12;
 export const PAGE_SIZE = 4096;
 /** The end of user addresses, 4-level paging: 2^47 less the guard page. */

@@ -57,6 +57,13 @@ describe("a driven process", () => {
     expect(driven.syscall(SYS.munmap, AT + 1, PAGE)).toBe(-22);
   });
 
+  test("a system call that does not return is told from one that does", () => {
+    expect(driven.syscallWithin(100, SYS.getpid)).toBe(driven.pid);
+    expect(map(2 ** 18)).toBe(AT); // 1 GiB of zeros keep the kernel busy for long enough
+    const fd = driven.syscall(SYS.open, driven.putString("/dev/zero"), 0);
+    expect(driven.syscallWithin(10, SYS.read, fd, AT, 2 ** 30)).toBeUndefined();
+  });
+
   test("starts with no descriptor, and nothing where programs map", () => {
     expect(driven.syscall(SYS.close, 0)).toBe(-9);
     const starts = readFileSync(`/proc/${driven.pid}/maps`, "utf8")

@@ -9,6 +9,7 @@ import { MAP_FIXED_NOREPLACE, MAP_SHARED, PAGE_SIZE, PROT_READ, PROT_WRITE } fro
 import { CODE_AT, programImage } from "./driven-program.ts";
 import { memfdCreate, mmap, posixSpawn, SYS, syscall, syscallRaw, viewOf } from "./libc.ts";
 import { errnoNameOf, LinuxError } from "./linux-error.ts";
+import { readProcFile, statFields } from "./procfs.ts";
 import {
   getEventMessage,
   getRegisters,
@@ -19,6 +20,7 @@ import {
   PTRACE_O_EXITKILL,
   PTRACE_O_TRACECLONE,
   PTRACE_O_TRACEFORK,
+  pollForStop,
   REG,
   resume,
   SIGKILL,
@@ -132,10 +134,33 @@ export class DrivenProcess implements Disposable {
 
   /** Makes a system call; returns its result, or minus errno. */
   syscall(number: number, ...args: readonly (number | bigint)[]): number {
+    this.#setCall(number, args);
+    this.#run(CODE_AT.call);
+    return registerValue(REG.rax);
+  }
+
+  #setCall(number: number, args: readonly (number | bigint)[]): void {
     registers.set(this.#base);
     registers[REG.rax] = BigInt(number);
     for (let i = 0; i < args.length; i++) registers[ARGUMENTS[i]] = BigInt.asUintN(64, BigInt(args[i]));
-    this.#run(CODE_AT.call);
+  }
+
+  /**
+   * Makes a system call that may never return. undefined: it has worked for `cpuMs` (of the CPU's time, in the kernel)
+   * and not come back; nothing can be done with the process then but to dispose of it.
+   */
+  syscallWithin(cpuMs: number, number: number, ...args: readonly (number | bigint)[]): number | undefined {
+    this.#setCall(number, args);
+    this.#start(CODE_AT.call);
+    const before = kernelTimeMs(this.pid);
+    let stop = pollForStop(this.pid);
+    while (stop === undefined) {
+      if (kernelTimeMs(this.pid) - before >= cpuMs) return undefined;
+      Atomics.wait(sleeper, 0, 0, 1);
+      stop = pollForStop(this.pid);
+    }
+    if (!isTrap(stop)) throw this.#endedFromOutside(stop);
+    getRegisters(this.pid, registers);
     return registerValue(REG.rax);
   }
 
@@ -233,11 +258,15 @@ export class DrivenProcess implements Disposable {
     if (result < 0) throw new LinuxError({ code: errnoNameOf(-result), call: `${call} in ${this.pid}` });
   }
 
-  /** Runs a piece of code up to its trap, or to the signal that an access got. */
-  #run(code: number): SignalName | undefined {
+  #start(code: number): void {
     registers[REG.rip] = BigInt(code);
     setRegisters(this.pid, registers);
     resume(this.pid);
+  }
+
+  /** Runs a piece of code up to its trap, or to the signal that an access got. */
+  #run(code: number): SignalName | undefined {
+    this.#start(code);
     const stop = this.#expect((stop) => isTrap(stop) || faultOf(stop) !== undefined);
     getRegisters(this.pid, registers);
     return faultOf(stop);
@@ -250,14 +279,23 @@ export class DrivenProcess implements Disposable {
     for (;;) {
       const stop = waitForStop(this.pid);
       if (isIt(stop)) return stop;
-      if (stop.kind === "exited" || stop.kind === "killed") {
-        this.#hasEnded = true;
-        const needs = `it was ended from outside (${JSON.stringify(stop)})`;
-        throw new LinuxError({ call: `driven process ${this.pid}`, needs });
-      }
+      if (stop.kind === "exited" || stop.kind === "killed") throw this.#endedFromOutside(stop);
       resume(this.pid);
     }
   }
+
+  #endedFromOutside(stop: Stop): LinuxError {
+    this.#hasEnded = true;
+    const needs = `it was ended from outside (${JSON.stringify(stop)})`;
+    return new LinuxError({ call: `driven process ${this.pid}`, needs });
+  }
+}
+
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
+
+/** How long a process has worked in the kernel. Source: proc_pid_stat(5), which counts in ticks of 10 ms. */
+function kernelTimeMs(pid: number): number {
+  return Number(statFields(readProcFile(pid, "stat"))[15 - 3]) * 10;
 }
 
 function isTrap(stop: Stop): boolean {

@@ -1,6 +1,6 @@
 import { closeSync, ftruncateSync } from "node:fs";
 import process from "node:process";
-import { MADV, MAP_SHARED, PAGE_SIZE, PROT_READ, PROT_WRITE } from "../../src/abi/index.ts";
+import { MADV, MADV_NOHUGEPAGE, MAP_SHARED, PAGE_SIZE, PROT_READ, PROT_WRITE } from "../../src/abi/index.ts";
 import {
   addressOf,
   madvise,
@@ -15,7 +15,6 @@ import {
 import { drainLruBatches } from "../../src/linux/lru.ts";
 import { type MapsEntry, readMaps } from "../../src/linux/maps.ts";
 
-const MADV_NOHUGEPAGE = 15;
 const PAGEOUT_TRIES = 200;
 const WORDS_PER_PAGE = PAGE_SIZE / 4;
 
