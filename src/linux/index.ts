@@ -1,22 +1,34 @@
 /**
  * The running kernel, by its real system calls. Linux on x86-64 only: elsewhere the import throws a `LinuxError` that
- * says so. Failures are `LinuxError`s: errno's name, the call, and what is missing.
+ * says so. A failure is a `LinuxError`: errno's name, the call, and what is missing. What has a `Symbol.dispose` holds a
+ * descriptor, a mapping or a process until it is disposed of.
  */
-export * from "./cgroup.ts";
-export * from "./driven-process.ts";
-export * from "./linux-error.ts";
-export * from "./lru.ts";
-export * from "./machine-lock.ts";
-export * from "./maps.ts";
-export * from "./page-cache.ts";
-export * from "./pagemap.ts";
-export * from "./pagemap-scan.ts";
-export * from "./pidfd.ts";
-export * from "./process-madvise.ts";
-export * from "./procfs.ts";
-export * from "./smaps.ts";
-export * from "./status.ts";
-export * from "./swap-file.ts";
+export { type Capabilities, capabilities, type Finding } from "./capabilities.ts";
+export { MemoryCgroup, type MemoryHierarchy } from "./cgroup.ts";
+export { DrivenProcess, SCRATCH_ADDRESS, SCRATCH_BYTES } from "./driven-process.ts";
+export { LinuxError } from "./linux-error.ts";
+export { drainLruBatches } from "./lru.ts";
+export { MachineLock, type MachineLockOptions } from "./machine-lock.ts";
+export { type MapsEntry, mapFilesPath, readMaps } from "./maps.ts";
+export { type CacheCounts, type ObjectStamp, PageCacheView } from "./page-cache.ts";
+export { PagemapFile, pagemapShowsFrames } from "./pagemap.ts";
+export { PagemapScanner, type ScanRequest, type VisitRegion } from "./pagemap-scan.ts";
+export { Pidfd } from "./pidfd.ts";
+export { type ProcessCapabilities, processCapabilities } from "./process-capabilities.ts";
+export { type AddressRange, processMadvise, type RemoteAdvice } from "./process-madvise.ts";
+export {
+  isKernelThread,
+  listPids,
+  listThreads,
+  processName,
+  processStartTime,
+  readSwaps,
+  readVmstat,
+  type SwapArea,
+} from "./procfs.ts";
+export { readSmaps, readSmapsRollup, type SmapsEntry } from "./smaps.ts";
+export { type ProcessStatus, readStatus } from "./status.ts";
+export { SwapFile, type SwapFileOptions } from "./swap-file.ts";
 export type { SwapSpace } from "./swap-space.ts";
-export * from "./userfaultfd.ts";
-export * from "./zram.ts";
+export { Userfaultfd } from "./userfaultfd.ts";
+export { ZramSwap, type ZramSwapOptions, type ZramUsage } from "./zram.ts";

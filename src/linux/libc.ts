@@ -10,10 +10,11 @@ import process from "node:process";
 import koffi from "koffi";
 import { errnoNameOf, LinuxError } from "./linux-error.ts";
 
-if (process.platform !== "linux") {
+if (process.platform !== "linux" || process.arch !== "x64") {
+  const here = `${process.platform} on ${process.arch}`;
   throw new LinuxError({
     call: "ptemark/linux",
-    needs: `it asks a running Linux kernel, and this is ${process.platform}; the model (ptemark/model) runs anywhere`,
+    needs: `a running Linux kernel on x86-64 (x64), and this is ${here}; the model (ptemark/model) runs anywhere`,
   });
 }
 

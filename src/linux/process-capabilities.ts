@@ -1,0 +1,198 @@
+/** What a certain process allows: to be looked at, and to be attached to. Nothing here touches it. */
+
+import { closeSync, openSync, readSync } from "node:fs";
+import process from "node:process";
+import { PAGE_IS_GUARD, TASK_SIZE } from "../abi/index.ts";
+import { type Finding, missing, type Probe, tryProbe } from "./capabilities.ts";
+import { LinuxError } from "./linux-error.ts";
+import { readMaps } from "./maps.ts";
+import { PagemapFile } from "./pagemap.ts";
+import { PagemapScanner } from "./pagemap-scan.ts";
+import { Pidfd } from "./pidfd.ts";
+import { isKernelThread, PTRACE_READ_NEEDS, procError, processName } from "./procfs.ts";
+import { readSmaps } from "./smaps.ts";
+import { hasCapability, type ProcessStatus, readStatus } from "./status.ts";
+
+export interface ProcessCapabilities {
+  readonly pid: number;
+  readonly name: string;
+  readonly findings: readonly Finding[];
+}
+
+/**
+ * Tries all there is to try of a process. Where it has no memory (a zombie, a kernel thread) that is all that is told.
+ * Throws a LinuxError ESRCH if there is no such process.
+ */
+export function processCapabilities(pid: number): ProcessCapabilities {
+  const name = processName(pid);
+  const alive = tryProbe(memoryProbe(pid));
+  const probes = alive.available ? [...lookingProbes(pid), ...attachingProbes(pid)] : [];
+  return { pid, name, findings: [alive, ...probes.map(tryProbe)] };
+}
+
+function memoryProbe(pid: number): Probe {
+  return {
+    name: "memory",
+    cost: "there is nothing to look at",
+    remedy: "",
+    look() {
+      if (isKernelThread(pid)) throw missing("it is a thread of the kernel");
+      const { State = "", VmSize } = readStatus(pid);
+      if (State.startsWith("Z") || VmSize === undefined) throw missing(`it has ended (${State})`);
+      return `VmSize ${VmSize}`;
+    },
+  };
+}
+
+function lookingProbes(pid: number): Probe[] {
+  return [
+    {
+      name: "same user, or CAP_SYS_PTRACE",
+      cost: "its mappings and its pagemap can't be read",
+      remedy: "run as root (sudo), or as its user",
+      look: () => lookAtUser(pid),
+    },
+    {
+      name: "ptrace read access",
+      cost: "its mappings and its pagemap can't be read",
+      remedy: PTRACE_READ_NEEDS,
+      look() {
+        using pagemap = PagemapFile.open(pid);
+        return `/proc/${pagemap.pid}/pagemap can be opened`;
+      },
+    },
+  ];
+}
+
+function attachingProbes(pid: number): Probe[] {
+  return [
+    {
+      name: "ptrace attach access",
+      cost: "attach can't work",
+      remedy: "run as root (sudo), with CAP_SYS_PTRACE, or as its user where kernel.yama.ptrace_scope is 0",
+      look: () => lookAtAttachAccess(pid),
+    },
+    {
+      name: "no tracer",
+      cost: "attach can't work: a process has one tracer at most",
+      remedy: "end the debugger",
+      look() {
+        const { TracerPid = "0" } = readStatus(pid);
+        if (TracerPid !== "0") throw missing(`process ${TracerPid} traces it`);
+        return "nobody traces it";
+      },
+    },
+    {
+      name: "no seccomp",
+      cost: "attach is refused: the filter may kill the process for the system call that attach makes in it",
+      remedy: "start the process without the filter, or with one that allows userfaultfd",
+      look() {
+        const { Seccomp = "0" } = readStatus(pid);
+        if (Seccomp !== "0") throw missing(`its system calls are filtered (seccomp mode ${Seccomp})`);
+        return "its system calls are not filtered";
+      },
+    },
+    {
+      name: "64-bit program",
+      cost: "attach can't work: it makes the system calls of x86-64",
+      remedy: "",
+      look: () => lookAtProgram(pid),
+    },
+    {
+      name: "no user shadow stack",
+      cost: "attach can't work: the return that heals a thread would be a fault",
+      remedy: "start the process with the tunable glibc.cpu.x86_shstk=off",
+      look: () => lookAtShadowStack(readStatus(pid)),
+    },
+    {
+      name: "no guard regions",
+      cost: "mappings with guard regions are not armed (on some kernels that would hang the process)",
+      remedy: "",
+      look: () => lookAtGuardRegions(pid),
+    },
+    {
+      name: "no userfaultfd",
+      cost: "mappings that another userfaultfd has can't be armed",
+      remedy: "wait until the snapshot or migration that it serves is over",
+      look: () => lookAtRegistrations(pid),
+    },
+  ];
+}
+
+function lookAtUser(pid: number): string {
+  const ours = process.geteuid?.() ?? -1;
+  const uids = (readStatus(pid).Uid ?? "").split(/\s+/).map(Number);
+  if (uids.some((uid) => uid !== ours)) {
+    const who = `its user ids are ${uids.slice(0, 3).join(", ")}, ours is ${ours}`;
+    if (!hasCapability(readStatus(process.pid), "SYS_PTRACE")) throw missing(who);
+    return `${who}, and we have CAP_SYS_PTRACE`;
+  }
+  return `both are user ${ours}`;
+}
+
+/** Asks for a descriptor that no process has: access is checked before it is looked for, by the rules of attaching. */
+function lookAtAttachAccess(pid: number): string {
+  using pidfd = Pidfd.open(pid);
+  try {
+    closeSync(pidfd.getfd(2 ** 31 - 1));
+  } catch (error) {
+    if (!(error instanceof LinuxError && error.code === "EBADF")) throw error;
+  }
+  return "pidfd_getfd lets us have descriptors";
+}
+
+const EI_CLASS = 4;
+const ELFCLASS64 = 2;
+const E_MACHINE = 18;
+const EM_X86_64 = 62;
+
+/** Source: `include/uapi/linux/elf.h` (6.18). */
+function lookAtProgram(pid: number): string {
+  const header = new Uint8Array(64);
+  const path = `/proc/${pid}/exe`;
+  try {
+    const fd = openSync(path, "r");
+    readSync(fd, header);
+    closeSync(fd);
+  } catch (error) {
+    throw procError(error, pid, path);
+  }
+  if (header[EI_CLASS] !== ELFCLASS64) throw missing("it is a 32-bit program");
+  const machine = header[E_MACHINE] | (header[E_MACHINE + 1] << 8);
+  if (machine !== EM_X86_64)
+    throw missing(`it is a program for another architecture (ELF machine ${machine})`);
+  return "it is an x86-64 program";
+}
+
+function lookAtShadowStack({ x86_Thread_features: features }: ProcessStatus): string {
+  if (features?.split(/\s+/).includes("shstk")) throw missing("its threads have a user shadow stack");
+  return "its threads have none";
+}
+
+function lookAtGuardRegions(pid: number): string {
+  using pagemap = PagemapFile.open(pid);
+  const scanner = new PagemapScanner({ regionsMax: 256 });
+  const guarded = new Set<string>();
+  for (const { start, end, path } of readMaps(pid)) {
+    if (end > TASK_SIZE) continue; // [vsyscall] is the kernel's
+    const name = path || `0x${start.toString(16)}`;
+    scanner.scan(pagemap, { start, end, mask: PAGE_IS_GUARD, returned: PAGE_IS_GUARD }, () =>
+      guarded.add(name),
+    );
+  }
+  if (guarded.size > 0) throw missing(`some are in ${[...guarded].join(", ")}`);
+  return "none found";
+}
+
+const USERFAULTFD_FLAGS = ["uw", "um", "ui"];
+
+function lookAtRegistrations(pid: number): string {
+  const registered = readSmaps(pid).filter(({ vmFlags }) =>
+    USERFAULTFD_FLAGS.some((flag) => vmFlags.has(flag)),
+  );
+  if (registered.length > 0) {
+    const names = new Set(registered.map(({ path, start }) => path || `0x${start.toString(16)}`));
+    throw missing(`registered: ${[...names].join(", ")}`);
+  }
+  return "no mapping is registered";
+}
