@@ -25,8 +25,12 @@ export const MAY_IMPORT = {
 
 /** Rooms that run anywhere: no Node module, no package. */
 const PORTABLE = new Set(["abi", "model", "script"]);
-/** The one portable-room file that may use Node; portable code must not reach it. */
-const FILE_SWAP_DEVICE = "src/model/swap-device/file.ts";
+/** The files of portable rooms that use Node all the same; portable code must not reach them. */
+const NODE_FILES = new Set([
+  "src/model/swap-device/file.ts",
+  "src/script/linux-host.ts",
+  "src/script/linux-machine.ts",
+]);
 /** Rooms that may print. */
 const PRINTERS = new Set(["cli", "server"]);
 /** The one file outside bench/ that may load koffi. */
@@ -56,7 +60,7 @@ export function checkSource({ path, text }) {
     report(source, `stands in no room: src holds only ${Object.keys(MAY_IMPORT).join(", ")}`);
     return violations;
   }
-  const isPortable = PORTABLE.has(room) && !isTest && path !== FILE_SWAP_DEVICE;
+  const isPortable = PORTABLE.has(room) && !isTest && !NODE_FILES.has(path);
   const mayPrint = !inSrc || isTest || PRINTERS.has(room);
 
   /** @type {(node: ts.Node, specifier: string) => void} */
@@ -85,8 +89,9 @@ export function checkSource({ path, text }) {
       const allowed = MAY_IMPORT[room].join(", ") || "nothing";
       report(node, `src/${room} may not import src/${targetRoom} (allowed: ${allowed})`);
     }
-    if (isPortable && target.replace(/\.js$/, ".ts") === FILE_SWAP_DEVICE) {
-      report(node, `${FILE_SWAP_DEVICE} uses Node, and code that must run anywhere may not import it`);
+    const file = target.replace(/\.js$/, ".ts");
+    if (isPortable && (targetRoom === "linux" || NODE_FILES.has(file))) {
+      report(node, `${file} uses Node, and code that must run anywhere may not import it`);
     }
   };
 

@@ -131,6 +131,8 @@ describe("the import rules", () => {
     ["src/model/mm.ts", `import { readFileSync } from "fs";`, "run anywhere"],
     ["src/script/op.ts", `const fs = require("node:fs");`, "run anywhere"],
     ["src/model/kernel.ts", `import { f } from "./swap-device/file.ts";`, "uses Node"],
+    ["src/script/index.ts", `export { createLinuxMachine } from "./linux-machine.ts";`, "uses Node"],
+    ["src/script/run.ts", `import { DrivenProcess } from "../linux/driven-process.ts";`, "uses Node"],
     ["src/model/kernel.ts", `await import(name);`, "computed"],
     ["src/model/mm.ts", `import pc from "picocolors";`, "no dependencies"],
     ["src/linux/pagemap.ts", `import koffi from "koffi";`, "koffi"],
@@ -156,6 +158,7 @@ describe("the import rules", () => {
     ["src/model/mm.test.ts", `import { lacking } from "../../test/support/requirement.ts";`],
     ["src/linux/libc.ts", `import koffi from "koffi"; import { a } from "../abi/errno.ts";`],
     ["src/script/runner.ts", `import { Kernel } from "../model/index.ts";`],
+    ["src/script/linux-machine.ts", `import { release } from "node:os"; import "../linux/libc.ts";`],
     ["src/cli/main.ts", `import { a } from "../lab/copying.ts"; console.log(1); process.stdout.write("");`],
     ["src/model/mm.ts", `// console.log(1)\nconst text = 'import "node:fs"'; const it = { console: 1 };`],
   ])("allow, in %s, `%s`", (path, text) => {

@@ -76,6 +76,7 @@ export class PageCacheView implements Disposable {
   readonly #countsAddress = addressOf(this.#counts);
 
   private constructor(fd: number, { name, endBytes }: { readonly name: string; readonly endBytes: number }) {
+    refuseUnaskable(fd, name);
     this.#fd = fd;
     this.#name = name;
     this.isShmem = fileSystemType(fd) === TMPFS_MAGIC;
@@ -98,9 +99,19 @@ export class PageCacheView implements Disposable {
   static open(pid: number, entry: MapsEntry): PageCacheView {
     const name = entry.path || `0x${entry.start.toString(16)} of process ${pid}`;
     const fd = openObject(pid, entry, name);
+    return PageCacheView.adopt(fd, { name, endBytes: entry.offsetBytes + entry.end - entry.start });
+  }
+
+  /**
+   * Takes over a descriptor, and closes it when disposed of, or when this fails. Pages up to `endBytes` can be asked
+   * about, should the object grow. Throws a LinuxError if the object may not be asked.
+   */
+  static adopt(
+    fd: number,
+    { name, endBytes }: { readonly name: string; readonly endBytes: number },
+  ): PageCacheView {
     try {
-      refuseUnaskable(fd, name);
-      return new PageCacheView(fd, { name, endBytes: entry.offsetBytes + entry.end - entry.start });
+      return new PageCacheView(fd, { name, endBytes });
     } catch (error) {
       closeSync(fd);
       throw error;

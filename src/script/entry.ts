@@ -1,6 +1,7 @@
-/** The entries of {@link Observation.procs}: what they say, in words and as one letter. */
+/** The entries of {@link Observation.procs}: how they are made, what they say in words, and as one letter. */
 
 import {
+  decodePagemapEntry,
   PM_HI_FILE,
   PM_HI_GUARD_REGION,
   PM_HI_MMAP_EXCLUSIVE,
@@ -24,7 +25,20 @@ const FLAGS: readonly (readonly [flag: number, name: string])[] = [
   [pagemapFlags(PM_HI_GUARD_REGION), "guard"],
 ];
 
-const UNMAPPED = "-";
+/** The entry, and the digit of mincore, of a page where nothing is mapped. */
+export const UNMAPPED = "-";
+
+/** Bits 55-63 of a pagemap entry, in hex. */
+const FLAGS_HEX: readonly string[] = Array.from({ length: 512 }, (_, flags) => flags.toString(16));
+
+/** The text of a pagemap entry given as its two words; swap types from `areasMax` on are on no device. */
+export function entryText(lo: number, hi: number, areasMax: number): string {
+  const flags = pagemapFlags(hi);
+  const type = lo & 31;
+  if ((flags & SWAP) === 0 || type < areasMax) return FLAGS_HEX[flags];
+  const { swapOffset } = decodePagemapEntry(lo, hi);
+  return `${FLAGS_HEX[flags]}:${type}.${swapOffset}`;
+}
 
 /** The marker bits, by name: the kinds of a {@link MarkerLayout}. */
 const MARKER_KINDS = ["UFFD_WP", "PAGEOUT", "POISONED", "GUARD"] as const;

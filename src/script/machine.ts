@@ -18,6 +18,14 @@ export interface Observation {
   readonly objs: Readonly<Record<string, string>>;
 }
 
+const FIRST_MAPPING = 0x1000_0000_0000;
+const MAPPING_DISTANCE = 16 * 1024 * 1024;
+
+/** Where the mapping that is created as number `index` (from 0) is, on every machine. */
+export function mappingAddress(index: number): number {
+  return FIRST_MAPPING + index * MAPPING_DISTANCE;
+}
+
 /** What every machine shows before the first op. */
 export const INITIAL_OBSERVATION: Observation = { procs: { A: {} }, mincore: { A: {} }, objs: {} };
 

@@ -1,6 +1,6 @@
 /** Op programs on the model. */
 
-import { decodePagemapEntry, PAGE_SIZE, PM_HI_SWAP, pagemapFlags } from "../abi/index.ts";
+import { PAGE_SIZE } from "../abi/index.ts";
 import {
   Errno,
   FaultSignal,
@@ -13,12 +13,10 @@ import {
   type ProcessUserfaultfd,
   type SwapArea,
 } from "../model/index.ts";
-import type { Machine, Observation, OpResult } from "./machine.ts";
-import type { Op, ReclaimInput } from "./op.ts";
+import { entryText, UNMAPPED } from "./entry.ts";
+import { type Machine, mappingAddress, type Observation, type OpResult } from "./machine.ts";
+import type { ObjectRange, Op, OpOf, ReclaimInput } from "./op.ts";
 
-/** The k-th mapping is at 0x100000000000 + k * 16 MiB. */
-const FIRST_MAPPING = 0x1000_0000_0000;
-const MAPPING_DISTANCE = 16 * 1024 * 1024;
 const STACK = 0x7fff_f000_0000;
 
 export interface ModelMachineOptions {
@@ -27,15 +25,6 @@ export interface ModelMachineOptions {
   /** Size of memory and of swap; enough for any recorded program unless given. */
   readonly memoryPages?: number;
   readonly swapPages?: number;
-}
-
-/** The ops of certain kinds. */
-type OpOf<Kind extends Op["kind"]> = Op & { readonly kind: Kind };
-
-interface ObjectPages {
-  readonly obj: string;
-  readonly first: number;
-  readonly pages: number;
 }
 
 interface Mapping {
@@ -51,10 +40,6 @@ interface ScriptProcess {
 }
 
 const OK: OpResult = { errno: "", values: [] };
-
-/** Bits 55-63 of a pagemap entry, in hex. */
-const FLAGS_HEX: readonly string[] = Array.from({ length: 512 }, (_, flags) => flags.toString(16));
-const FLAG_SWAP = PM_HI_SWAP >>> 23;
 
 /** A model with a memory group for all processes and one synchronous swap area, as the recorder has. */
 export function createModelMachine(options: ModelMachineOptions): Machine {
@@ -107,7 +92,7 @@ class ModelMachine implements Machine {
   }
 
   #nextAddress(): number {
-    return FIRST_MAPPING + this.#mappingsMade++ * MAPPING_DISTANCE;
+    return mappingAddress(this.#mappingsMade++);
   }
 
   execute(op: Op, step: number, reclaimed?: ReclaimInput): OpResult {
@@ -172,7 +157,7 @@ class ModelMachine implements Machine {
     }
   }
 
-  #transfer(op: ObjectPages & { readonly kind: "readfd" | "writefd" }, step: number, values: number[]): void {
+  #transfer(op: ObjectRange & { readonly kind: "readfd" | "writefd" }, step: number, values: number[]): void {
     const object = this.#object(op.obj);
     const page = new BigUint64Array(PAGE_SIZE / 8);
     const bytes = new Uint8Array(page.buffer);
@@ -287,22 +272,16 @@ class ModelMachine implements Machine {
     if (this.#words.length < pages * 2) this.#words = new Uint32Array(pages * 2);
     const words = this.#words;
     process.pagemap.pread(new Uint8Array(words.buffer, 0, pages * 8), (address / PAGE_SIZE) * 8);
+    const { areasMax } = this.#kernel.swap;
     const entries: string[] = [];
     let mappedEnd = 0;
     for (let page = 0; page < pages; page++) {
       const at = address + page * PAGE_SIZE;
       if (at >= mappedEnd) mappedEnd = process.mappedEnd(at);
-      entries.push(at < mappedEnd ? this.#entryText(words[page * 2], words[page * 2 + 1]) : "-");
+      const [lo, hi] = [words[page * 2], words[page * 2 + 1]];
+      entries.push(at < mappedEnd ? entryText(lo, hi, areasMax) : UNMAPPED);
     }
     return entries;
-  }
-
-  #entryText(lo: number, hi: number): string {
-    const flags = pagemapFlags(hi);
-    const type = lo & 31;
-    if ((flags & FLAG_SWAP) === 0 || type < this.#kernel.swap.areasMax) return FLAGS_HEX[flags];
-    const { swapOffset } = decodePagemapEntry(lo, hi);
-    return `${FLAGS_HEX[flags]}:${type}.${swapOffset}`;
   }
 
   #digits(process: Process, { address, pages }: Mapping): string {
@@ -311,7 +290,7 @@ class ModelMachine implements Machine {
     for (let at = address; at < end; ) {
       const mappedEnd = Math.min(end, process.mappedEnd(at));
       if (mappedEnd <= at) {
-        digits += "-";
+        digits += UNMAPPED;
         at += PAGE_SIZE;
         continue;
       }

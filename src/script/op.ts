@@ -23,7 +23,8 @@ interface MappingRange extends PageRange {
   readonly mapping: string;
 }
 
-interface ObjectRange extends PageRange {
+/** Pages of an object. */
+export interface ObjectRange extends PageRange {
   readonly obj: string;
 }
 
@@ -48,6 +49,9 @@ export type Op =
   | { readonly kind: "reclaim" | "swapoff" | "swapon" }
   | { readonly kind: "uffd"; readonly proc: string; readonly mapping: string }
   | ({ readonly kind: "uffdwp"; readonly protect: boolean } & MappingRange);
+
+/** The ops of certain kinds. */
+export type OpOf<Kind extends Op["kind"]> = Op & { readonly kind: Kind };
 
 /** The pages that a recorded partial reclaim took out of memory, named as an observer names them. */
 export interface ReclaimInput {
