@@ -83,14 +83,13 @@ export function checkSource({ path, text }) {
   const checkRelative = (node, specifier) => {
     const target = posix.join(posix.dirname(path), specifier);
     const targetRoom = target.startsWith("src/") ? target.split("/")[1] : undefined;
+    const file = target.replace(/\.js$/, ".ts");
     if (targetRoom === undefined) {
       if (!isTest) report(node, `"${specifier}" leaves src`);
     } else if (targetRoom !== room && !MAY_IMPORT[room].includes(targetRoom)) {
       const allowed = MAY_IMPORT[room].join(", ") || "nothing";
       report(node, `src/${room} may not import src/${targetRoom} (allowed: ${allowed})`);
-    }
-    const file = target.replace(/\.js$/, ".ts");
-    if (isPortable && (targetRoom === "linux" || NODE_FILES.has(file))) {
+    } else if (isPortable && (targetRoom === "linux" || NODE_FILES.has(file))) {
       report(node, `${file} uses Node, and code that must run anywhere may not import it`);
     }
   };

@@ -1,5 +1,6 @@
 import process from "node:process";
 import { CommanderError } from "commander";
+import { LinuxError } from "../linux/linux-error.ts";
 import { ConfigError } from "../model/index.ts";
 import { ScriptError } from "../script/index.ts";
 
@@ -9,7 +10,7 @@ export class InputError extends Error {
 }
 
 /** Exit codes, besides 0. */
-export const EXIT = { DIVERGES: 1, BAD_INPUT: 2, BUG: 70 } as const;
+export const EXIT = { DIVERGES: 1, BAD_INPUT: 2, NOT_POSSIBLE: 3, BUG: 70 } as const;
 
 /** Tells on stderr what ended the program, and sets the exit code. */
 export function reportFailure(error: unknown): void {
@@ -17,12 +18,17 @@ export function reportFailure(error: unknown): void {
     process.exitCode = error.exitCode === 0 ? 0 : EXIT.BAD_INPUT; // help, or an error it has told already
     return;
   }
-  const isBadInput = [InputError, ScriptError, ConfigError].some((known) => error instanceof known);
-  process.exitCode = isBadInput ? EXIT.BAD_INPUT : EXIT.BUG;
+  const exitCode = exitCodeOf(error);
+  process.exitCode = exitCode;
   const debugging = process.env.PTEMARK_DEBUG === "1";
   const message = error instanceof Error ? error.message : String(error);
-  const hint = isBadInput ? "" : "\nThis is a bug in ptemark; PTEMARK_DEBUG=1 shows where.";
+  const hint = exitCode !== EXIT.BUG ? "" : "\nThis is a bug in ptemark; PTEMARK_DEBUG=1 shows where.";
   process.stderr.write(
     debugging && error instanceof Error ? `${error.stack}\n` : `ptemark: ${message}${hint}\n`,
   );
+}
+
+function exitCodeOf(error: unknown): number {
+  if ([InputError, ScriptError, ConfigError].some((known) => error instanceof known)) return EXIT.BAD_INPUT;
+  return error instanceof LinuxError ? EXIT.NOT_POSSIBLE : EXIT.BUG; // not permitted, or not supported
 }

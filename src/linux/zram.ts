@@ -46,12 +46,13 @@ export class ZramSwap implements SwapSpace {
   /** The algorithm in use. */
   readonly algorithm: string;
   readonly #attributes: string;
-  readonly #guard: Guard;
+  /** Undoes it all. What others add to it is undone before swap goes and the lock is let go. */
+  readonly guard: Guard;
   readonly #lock: MachineLock;
 
   private constructor(options: ZramSwapOptions, lock: MachineLock, guard: Guard) {
     this.#lock = lock;
-    this.#guard = guard;
+    this.guard = guard;
     // Reading it is what adds a device.
     const id = Number(readAttribute(`${CONTROL}/hot_add`));
     this.#attributes = `/sys/block/zram${id}`;
@@ -119,7 +120,7 @@ export class ZramSwap implements SwapSpace {
   /** Swaps everything back in, which takes memory and time: free what is swapped first. */
   [Symbol.dispose](): void {
     try {
-      this.#guard[Symbol.dispose]();
+      this.guard[Symbol.dispose]();
     } finally {
       this.#lock[Symbol.dispose]();
     }

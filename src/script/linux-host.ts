@@ -22,7 +22,6 @@ import { readAttribute } from "../linux/attribute.ts";
 import { MemoryCgroup } from "../linux/cgroup.ts";
 import { CpuPin } from "../linux/cpu-pin.ts";
 import { DrivenProcess } from "../linux/driven-process.ts";
-import { Guard } from "../linux/guard.ts";
 import { SYS } from "../linux/libc.ts";
 import { LinuxError } from "../linux/linux-error.ts";
 import { PagemapFile } from "../linux/pagemap.ts";
@@ -73,10 +72,9 @@ export class LinuxHost implements Disposable {
   private constructor(swap: ZramSwap, held: Disposable[]) {
     this.swap = swap;
     this.#held = held;
-    const guard = hold(held, Guard.start());
-    holdSetting(guard, { path: PAGE_CLUSTER, value: "0" });
+    holdSetting(swap.guard, { path: PAGE_CLUSTER, value: "0" });
     if (existsSync(SHMEM_ENABLED) && UNASKED.includes(readSetting(SHMEM_ENABLED))) {
-      holdSetting(guard, { path: SHMEM_ENABLED, value: "never" });
+      holdSetting(swap.guard, { path: SHMEM_ENABLED, value: "never" });
     }
     this.cgroup = hold(held, MemoryCgroup.create("ptemark-script"));
     // A page that a CPU has just put in memory waits in a list of that CPU, where page-out by another doesn't see it.
@@ -121,7 +119,15 @@ export class LinuxHost implements Disposable {
   #refreshCounters(): void {
     const { keeper } = this;
     const length = CHANGES_PER_CPU * availableParallelism() * PAGE_SIZE;
-    const address = keeper.syscall(SYS.mmap, 0, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const address = keeper.syscall(
+      SYS.mmap,
+      0,
+      length,
+      PROT_READ | PROT_WRITE,
+      MAP_PRIVATE | MAP_ANONYMOUS,
+      -1,
+      0,
+    );
     keeper.syscall(SYS.madvise, address, length, MADV.POPULATE_WRITE);
     keeper.syscall(SYS.munmap, address, length);
     readAttribute(join(this.cgroup.path, "memory.stat"));
