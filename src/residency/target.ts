@@ -3,6 +3,8 @@
  * are mapped. Looking changes nothing: none of these faults a page in. Numbers of pages are of 4 KiB.
  */
 
+import { PAGE_SIZE } from "../abi/index.ts";
+
 /** What a mapping is of, which decides who knows where its pages are. */
 export type MappingKind = "shmem" | "anon" | "file" | "hugetlb" | "special";
 
@@ -19,6 +21,8 @@ export interface Mapping {
   readonly name: string;
   /** The object's page at the mapping's first. */
   readonly objectFirstPage: number;
+  /** An {@link Attachment} has it registered: a present page that is not armed was written since. */
+  readonly attached?: boolean;
 }
 
 /** What cachestat(2) counts in a range of an object, pages. */
@@ -31,13 +35,15 @@ export interface CacheCounts {
 
 /** An object (shmem or file) seen from outside, by page of the object. */
 export interface ObjectView extends Disposable {
+  /** We own the object or may write it; else mincore says of every page that it is in memory (5.2). */
+  readonly mincoreIsTrue: boolean;
   /** Sets `resident[i]` bit 0 to whether page `first + i` is in memory (page cache or swap cache). */
   mincore(first: number, pages: number, resident: Uint8Array): void;
   /** Calls back for each run of pages with content in the range, in order; the rest are holes. */
   forEachData(first: number, pages: number, run: (first: number, pages: number) => void): void;
-  /** undefined: this kernel has no cachestat, or it may not be asked. */
+  /** undefined: this kernel has no cachestat, or it may not be asked. The range may go beyond the object's end. */
   cachestat(first: number, pages: number): CacheCounts | undefined;
-  /** What changes when content is removed or added: equal stamps, nothing was (but for what the clock can't tell apart). */
+  /** What changes when content is removed or added. */
   stat(): ObjectStamp;
 }
 
@@ -55,6 +61,26 @@ export interface Refusal {
   readonly reason: string;
 }
 
+export function isRefusal(answer: ObjectView | Refusal): answer is Refusal {
+  return "reason" in answer;
+}
+
+/** What a kernel puts in pagemap entries with PM_SWAP, and shows us. */
+export interface EntryMeaning {
+  /**
+   * An upper bound of the types of swap areas: an entry of that type or above is a marker, or of a page that is being
+   * moved or is poisoned. undefined: types are not shown to us (that takes CAP_SYS_ADMIN).
+   */
+  readonly swapTypesEnd: number | undefined;
+  /** The swap type of PTE markers; undefined where types are not shown. */
+  readonly markerType: number | undefined;
+  /**
+   * Bits of the high word that the marker of a page-out has: PM_SWAP, and PM_UFFD_WP where it is userfaultfd's
+   * write-protection that leaves it (and not the kernel by itself, as with the RFC).
+   */
+  readonly markerFlags: number;
+}
+
 /** A process whose pages are asked about. */
 export interface Target extends Disposable {
   readonly pid: number;
@@ -66,8 +92,8 @@ export interface Target extends Disposable {
    * returns how many pages were read: fewer where the address space ends, 0 when the process has ended.
    */
   readPagemap(firstPage: number, words: Uint32Array): number;
-  /** Whether swap types and offsets are shown, so that a marker can be told from a swap entry of private memory. */
-  readonly showsSwapEntries: boolean;
+  /** What this kernel's pagemap entries that are not present mean. */
+  readonly entries: EntryMeaning;
   /** The object behind a mapping; the caller disposes of it. */
   openObject(mapping: Mapping): ObjectView | Refusal;
   /**
@@ -75,4 +101,10 @@ export interface Target extends Disposable {
    * stands, what was only in swap still is, or was removed.
    */
   swapIns(): number | undefined;
+  /** Milliseconds, of the clock that objects' changes are stamped with. */
+  now(): number;
+}
+
+export function pagesOf(mapping: Mapping): number {
+  return (mapping.end - mapping.start) / PAGE_SIZE;
 }
