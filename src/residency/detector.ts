@@ -66,7 +66,9 @@ export class ObjectQuestion {
   /** Returns what can't be told and why, or "". */
   ask(view: ObjectView, mapping: Mapping, states: Uint8Array): string {
     const question = { firstPage: mapping.objectFirstPage, states, isShared: mapping.shared };
-    return mapping.kind === "shmem" ? this.#shmem.ask(view, question) : this.#file.ask(view, question);
+    if (mapping.kind === "shmem") return this.#shmem.ask(view, question);
+    this.#file.ask(view, question);
+    return "";
   }
 }
 

@@ -3,7 +3,7 @@
  * mincore(2).
  */
 
-import { CACHED, HOLE, ON_DISK, STATE_MASK, UNKNOWN } from "./page-state.ts";
+import { CACHED, HOLE, ON_DISK, STATE_MASK } from "./page-state.ts";
 import { ASK } from "./page-table-look.ts";
 import type { ShmemQuestionOptions } from "./shmem-question.ts";
 import type { ObjectView } from "./target.ts";
@@ -13,21 +13,16 @@ const BLOCK_PAGES = 65_536;
 export class FileQuestion {
   #resident = new Uint8Array(0);
 
-  /** Answers. Returns what can't be told and why, or "". */
-  ask(view: ObjectView, { firstPage, states }: ShmemQuestionOptions): string {
+  ask(view: ObjectView, { firstPage, states }: ShmemQuestionOptions): void {
     const end = Math.min(states.length, Math.max(0, view.stat().sizePages - firstPage));
-    const ifInMemory = view.mincoreIsTrue ? CACHED : UNKNOWN;
     if (this.#resident.length === 0) this.#resident = new Uint8Array(BLOCK_PAGES);
     for (let block = 0; block < end; block += BLOCK_PAGES) {
       const pages = Math.min(BLOCK_PAGES, end - block);
       view.mincore(firstPage + block, pages, this.#resident);
       for (let i = 0; i < pages; i++)
-        answer(states, block + i, (this.#resident[i] & 1) !== 0 ? ifInMemory : ON_DISK);
+        answer(states, block + i, (this.#resident[i] & 1) !== 0 ? CACHED : ON_DISK);
     }
     for (let i = end; i < states.length; i++) answer(states, i, HOLE); // beyond the file's end
-    return view.mincoreIsTrue
-      ? ""
-      : "a file that we neither own nor may write: mincore says of every page that it is in memory";
   }
 }
 

@@ -34,7 +34,7 @@ export class ShmemQuestion {
   readonly #resident = new Uint8Array(BLOCK_PAGES);
   #view!: ObjectView;
   #firstPage = 0;
-  #states = new Uint8Array(0);
+  #states: Uint8Array = new Uint8Array(0);
   /** Where `#resident[0]` is in `#states`. */
   #residentFrom = 0;
   #lacksCachestat = false;
@@ -59,8 +59,8 @@ export class ShmemQuestion {
       }
     }
     return this.#lacksCachestat
-      ? "without cachestat (Linux 6.5; the object's owner, or who may write it) pages in memory but not mapped " +
-          "can't be told from swap-cached ones, nor reserved pages from holes"
+      ? "without cachestat (Linux 6.5), pages that are in memory but not mapped can't be told from swap-cached ones, " +
+          "nor reserved pages from holes"
       : "";
   }
 

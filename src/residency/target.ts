@@ -35,13 +35,11 @@ export interface CacheCounts {
 
 /** An object (shmem or file) seen from outside, by page of the object. */
 export interface ObjectView extends Disposable {
-  /** We own the object or may write it; else mincore says of every page that it is in memory (5.2). */
-  readonly mincoreIsTrue: boolean;
   /** Sets `resident[i]` bit 0 to whether page `first + i` is in memory (page cache or swap cache). */
   mincore(first: number, pages: number, resident: Uint8Array): void;
   /** Calls back for each run of pages with content in the range, in order; the rest are holes. */
   forEachData(first: number, pages: number, run: (first: number, pages: number) => void): void;
-  /** undefined: this kernel has no cachestat, or it may not be asked. The range may go beyond the object's end. */
+  /** undefined: this kernel has no cachestat (6.5). The range may go beyond the object's end. */
   cachestat(first: number, pages: number): CacheCounts | undefined;
   /** What changes when content is removed or added. */
   stat(): ObjectStamp;
@@ -50,7 +48,7 @@ export interface ObjectView extends Disposable {
 /** fstat of an object. */
 export interface ObjectStamp {
   readonly sizePages: number;
-  /** 512-byte units: pages in memory and in swap. */
+  /** 512-byte units; of a shmem object: 8 for each page in memory, in swap, or reserved. */
   readonly blocks: number;
   /** Last change of its metadata, which a removal of content is; nanoseconds. */
   readonly changedNs: bigint;
@@ -94,7 +92,10 @@ export interface Target extends Disposable {
   readPagemap(firstPage: number, words: Uint32Array): number;
   /** What this kernel's pagemap entries that are not present mean. */
   readonly entries: EntryMeaning;
-  /** The object behind a mapping; the caller disposes of it. */
+  /**
+   * The object behind a mapping; the caller disposes of it. A refusal where it can't be asked, or mincore would not tell
+   * the truth (it says that all is in memory to who neither owns the object nor may write it).
+   */
   openObject(mapping: Mapping): ObjectView | Refusal;
   /**
    * A count that every read from swap raises, on the whole machine; undefined where it can't be relied on. While it
