@@ -15,6 +15,7 @@ export {
 } from "./config.ts";
 export { Fault, type FaultResult, type FaultStage } from "./fault.ts";
 export { Kernel, type KernelOptions, type MemoryUse } from "./kernel.ts";
+export type { MapsEntry } from "./maps.ts";
 export { Memfd } from "./memfd.ts";
 export { MemoryGroup } from "./memory-group.ts";
 export { PageOut, type PageOutStage } from "./page-out.ts";

@@ -1,5 +1,13 @@
 import { expect, test } from "vitest";
-import { failure, PAGE, pattern, states, testKernel, wrongPagesOf } from "../../test/support/model.ts";
+import {
+  failure,
+  PAGE,
+  pattern,
+  stateHash,
+  states,
+  testKernel,
+  wrongPagesOf,
+} from "../../test/support/model.ts";
 
 test("has the size it was made with, and what was written", () => {
   const kernel = testKernel();
@@ -125,4 +133,54 @@ test("the last page that an object may have keeps its bytes, in memory and in sw
   expect([memfd.pageState(last), wrongPagesOf(memfd, last, 1, 1)]).toEqual(["swapped", []]);
   const beyond = [(last + 1) * PAGE, Number.MAX_SAFE_INTEGER];
   expect(beyond.map((position) => memfd.pread(new Uint8Array(PAGE), position))).toEqual([0, 0]);
+});
+
+test("cachestat, SEEK_DATA, mincore and fstat tell of its pages, and change nothing", () => {
+  const kernel = testKernel({ synchronous: false });
+  const memfd = kernel.memfdCreate({ sizePages: 6 });
+  memfd.fallocate(PAGE, PAGE);
+  for (const page of [2, 3, 4]) memfd.pwrite(pattern(page), page * PAGE);
+  kernel.reclaimPages([memfd.frameAt(3), memfd.frameAt(4)]);
+  kernel.reclaimPages([memfd.frameAt(4)]);
+  expect(states(memfd)).toEqual(["hole", "reserved", "cached", "swap-cached", "swapped", "hole"]);
+  const before = stateHash(kernel);
+  expect([memfd.cachestat(0, 6), memfd.cachestat(1, 1), memfd.cachestat(4, 10)]).toEqual([
+    { cached: 2, evicted: 2 },
+    { cached: 1, evicted: 0 },
+    { cached: 0, evicted: 1 },
+  ]);
+  const resident = new Uint8Array(6);
+  memfd.mincore(0, 6, resident);
+  expect([...resident]).toEqual([0, 0, 1, 1, 0, 0]);
+  const runs: number[][] = [];
+  memfd.forEachData(0, 10, (first, pages) => runs.push([first, pages]));
+  memfd.forEachData(3, 1, (first, pages) => runs.push([first, pages]));
+  memfd.forEachData(0, 2, (first, pages) => runs.push([first, pages]));
+  expect(runs).toEqual([
+    [2, 3],
+    [3, 1],
+  ]);
+  expect(memfd.fstat()).toMatchObject({ sizeBytes: 6 * PAGE, blocks: 4 * 8 });
+  expect(stateHash(kernel)).toBe(before);
+});
+
+test("fstat shows that a call changed it, and not that a page was touched or paged out", () => {
+  const kernel = testKernel();
+  const memfd = kernel.memfdCreate({ sizePages: 4 });
+  const process = kernel.createProcess();
+  const address = process.mmap({ lengthBytes: 4 * PAGE, object: memfd, shared: true, write: true });
+  const changed = (action: () => void): boolean => {
+    const { changes } = memfd.fstat();
+    action();
+    return memfd.fstat().changes !== changes;
+  };
+  expect([
+    changed(() => process.storeU64(address, 1n)),
+    changed(() => process.madvise(address, PAGE, "PAGEOUT")),
+    changed(() => process.madvise(address, PAGE, "REMOVE")),
+    changed(() => memfd.pwrite(pattern(0), 0)),
+    changed(() => memfd.punchHole(0, PAGE)),
+    changed(() => memfd.fallocate(0, PAGE)),
+    changed(() => memfd.ftruncate(PAGE)),
+  ]).toEqual([false, false, true, true, true, true, true]);
 });

@@ -3,9 +3,12 @@ import type { Kernel } from "./kernel.ts";
 import type { MemoryGroup } from "./memory-group.ts";
 import { INDEX_MAX } from "./page-frames.ts";
 import {
+  cachestat,
   dropIfUnused,
   fallocateObject,
+  forEachData,
   frameOf,
+  isInCore,
   pageState,
   punchHole,
   readObject,
@@ -95,6 +98,27 @@ export class Memfd {
   /** How the object's page is kept. Looks only at the object. */
   pageState(page: number): ShmemPageState {
     return pageState(this.#kernel, this.object, page);
+  }
+
+  /** mincore of a mapping that was never touched: sets `resident[i]` to 1 if page `first + i` is in memory, else to 0. */
+  mincore(first: number, pages: number, resident: Uint8Array): void {
+    for (let i = 0; i < pages; i++) resident[i] = isInCore(this.#kernel, this.object, first + i) ? 1 : 0;
+  }
+
+  /** cachestat: how many pages of a range are in the page cache, and how many are in swap. */
+  cachestat(first: number, pages: number): { readonly cached: number; readonly evicted: number } {
+    return cachestat(this.object, first, pages);
+  }
+
+  /** lseek with SEEK_DATA and SEEK_HOLE: calls back for each run of pages with content in the range. */
+  forEachData(first: number, pages: number, run: (first: number, pages: number) => void): void {
+    forEachData(this.#kernel, this.object, first, pages, run);
+  }
+
+  /** fstat: `blocks` of 512 bytes, and how often size or content was changed by a call (Linux: when). */
+  fstat(): { readonly sizeBytes: number; readonly blocks: number; readonly changes: number } {
+    const { sizeBytes, residentPages, swappedPages, changes } = this.object;
+    return { sizeBytes, blocks: (residentPages + swappedPages) * (PAGE_SIZE / 512), changes };
   }
 
   /** The frame that holds the object's page, in the page cache or the swap cache; -1 if none. */

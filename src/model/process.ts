@@ -17,6 +17,7 @@ import { Fault } from "./fault.ts";
 import { copyAddressSpace } from "./fork.ts";
 import type { Kernel } from "./kernel.ts";
 import { madvise } from "./madvise.ts";
+import { type MapsEntry, maps } from "./maps.ts";
 import type { Memfd } from "./memfd.ts";
 import type { MemoryGroup } from "./memory-group.ts";
 import { mincore } from "./mincore.ts";
@@ -198,6 +199,11 @@ export class Process {
     const vector = new Uint8Array(toPages("mincore", lengthBytes));
     check("mincore", mincore(this.#kernel, this.mm, start, start + vector.length, vector));
     return vector;
+  }
+
+  /** `/proc/PID/maps`. */
+  maps(): MapsEntry[] {
+    return maps(this.mm);
   }
 
   /** `/proc/PID/smaps`. */

@@ -22,6 +22,8 @@ export class ShmemObject {
   readonly id: number;
   /** `i_size`. */
   sizeBytes: number;
+  /** How often a call changed size or content; where Linux has a timestamp (ctime), as there is no clock here. */
+  changes = 0;
   /** Whether a descriptor keeps the object alive; areas that map it do too. */
   isOpen = true;
   /** Pages in the page cache, and pages in swap. */

@@ -197,6 +197,7 @@ export function writeObject(
   position: number,
   group: MemoryGroup,
 ): number {
+  object.changes++;
   for (let done = 0; done < buffer.length; ) {
     const offset = (position + done) % PAGE_SIZE;
     const part = Math.min(buffer.length - done, PAGE_SIZE - offset);
@@ -220,6 +221,7 @@ export function fallocateObject(
   lengthBytes: number,
   group: MemoryGroup,
 ): number {
+  object.changes++;
   const first = Math.floor(position / PAGE_SIZE);
   const end = Math.ceil((position + lengthBytes) / PAGE_SIZE);
   for (let index = first; index < end; index++) {
@@ -290,6 +292,7 @@ function zeroParts(k: Kernel, object: ShmemObject, parts: readonly PagePart[]): 
 
 /** `fallocate(FALLOC_FL_PUNCH_HOLE)`: whole pages become holes, in all processes; parts of pages become zero. */
 export function punchHole(k: Kernel, object: ShmemObject, position: number, lengthBytes: number): number {
+  object.changes++;
   const last = position + lengthBytes;
   const first = Math.ceil(position / PAGE_SIZE);
   const end = Math.floor(last / PAGE_SIZE);
@@ -308,6 +311,7 @@ export function punchHole(k: Kernel, object: ShmemObject, position: number, leng
 
 /** `ftruncate`: pages beyond the new end are removed, private copies of them included; the rest of the last is zero. */
 export function truncateObject(k: Kernel, object: ShmemObject, sizeBytes: number): number {
+  object.changes++;
   const was = object.sizeBytes;
   if (sizeBytes <= was) {
     const first = Math.ceil(sizeBytes / PAGE_SIZE);
@@ -357,6 +361,41 @@ export function isInCore(k: Kernel, object: ShmemObject, index: number): boolean
   const entry = object.get(index);
   if (entry < 0) return k.swap.lookUp(swapOfCacheEntry(entry)) > 0;
   return entry > 0 && (k.frames.flags[entry] & PG_UPTODATE) !== 0;
+}
+
+/** `filemap_cachestat`: pages of a range that are in the page cache, and pages in swap. */
+export function cachestat(object: ShmemObject, first: number, pages: number) {
+  const end = first + pages;
+  let cached = 0;
+  let evicted = 0;
+  for (let index = object.nextEntry(first, end); index < end; index = object.nextEntry(index + 1, end)) {
+    if (object.get(index) > 0) cached++;
+    else evicted++;
+  }
+  return { cached, evicted };
+}
+
+/** `mapping_seek_hole_data`: calls back for each run of pages that have content, in memory or in swap. */
+export function forEachData(
+  k: Kernel,
+  object: ShmemObject,
+  first: number,
+  pages: number,
+  run: (first: number, pages: number) => void,
+): void {
+  const end = Math.min(first + pages, object.sizePages);
+  let start = first;
+  let next = first;
+  for (let index = object.nextEntry(first, end); index < end; index = object.nextEntry(index + 1, end)) {
+    const entry = object.get(index);
+    if (entry > 0 && (k.frames.flags[entry] & PG_UPTODATE) === 0) continue;
+    if (index !== next) {
+      if (next > start) run(start, next - start);
+      start = index;
+    }
+    next = index + 1;
+  }
+  if (next > start) run(start, next - start);
 }
 
 /** How an object's page is kept, in the four-way terms of the project's page states. */

@@ -3,10 +3,11 @@
 import { isMarkerPte, isPteNone, isPtePresent, PAGE_SIZE, PTE_ACCESSED, PTE_DIRTY } from "../abi/index.ts";
 import { pteSwapEntry } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
+import { perms } from "./maps.ts";
 import type { Mm } from "./mm.ts";
 import { PG_ANON, PG_DIRTY, PG_REFERENCED, ZERO_PFN } from "./page-frames.ts";
 import { entryOffset } from "./page-table.ts";
-import { isCowMapping, VM_EXEC, VM_READ, VM_SHARED, VM_WRITE, type Vma } from "./vma.ts";
+import { isCowMapping, VM_WRITE, type Vma } from "./vma.ts";
 
 /** One area: all figures in bytes, by the kernel's names. */
 export interface SmapsEntry {
@@ -60,11 +61,6 @@ function smapsOf(k: Kernel, vma: Vma): SmapsEntry {
     size: vma.sizePages * PAGE_SIZE,
     ...totals,
   };
-}
-
-function perms(flags: number): string {
-  const letter = (flag: number, set: string, clear = "-"): string => ((flags & flag) === 0 ? clear : set);
-  return letter(VM_READ, "r") + letter(VM_WRITE, "w") + letter(VM_EXEC, "x") + letter(VM_SHARED, "s", "p");
 }
 
 function addPte(k: Kernel, totals: Totals, lo: number, hi: number): void {

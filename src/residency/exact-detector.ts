@@ -55,10 +55,7 @@ interface Known {
 }
 
 export interface ExactDetectorOptions {
-  /**
-   * How long counter and ctime must have been at rest, milliseconds; 1000 unless given. It must be longer than a read
-   * from swap can take, and than a tick of the kernel's clock (10 at most).
-   */
+  /** How long counter and ctime must have been at rest, milliseconds; the target's own unless given. */
   readonly settleMs?: number;
 }
 
@@ -82,7 +79,7 @@ export class ExactDetector implements Detector {
   /** A page came back, and no read was counted: the count is not to be relied on. */
   #isCountBroken = false;
 
-  constructor(target: Target, { settleMs = 1000 }: ExactDetectorOptions = {}) {
+  constructor(target: Target, { settleMs = target.settleMs }: ExactDetectorOptions = {}) {
     this.#target = target;
     this.#settleMs = settleMs;
     this.#look = new MappingLook(target);

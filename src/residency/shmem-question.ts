@@ -17,16 +17,23 @@ import type { ObjectView } from "./target.ts";
 
 const BLOCK_PAGES = 512;
 
+/**
+ * What ends a range that is asked about, by byte of states. Pages that are known within it are taken off its counts:
+ * so they must be known for sure, and in a private mapping they may be the process's own. That a page is still a hole is
+ * the least sure: the detector checks it by the numbers that come of this, so they must not depend on it.
+ */
+const IS_HOLE = Uint8Array.from({ length: 256 }, (_, byte) =>
+  (byte & ASK) === 0 && (byte & STATE_MASK) === HOLE ? 1 : 0,
+);
+const IS_ANSWERED = Uint8Array.from({ length: 256 }, (_, byte) => ((byte & ASK) === 0 ? 1 : 0));
+
 /** Pages of which is known already where they are are told from the others by {@link ASK}. */
 export interface ShmemQuestionOptions {
   /** The object's page at `states[0]`. */
   readonly firstPage: number;
   /** One byte a page; those marked ASK are answered. */
   readonly states: Uint8Array;
-  /**
-   * Whether pages that are not asked about tell where the object's page is. Not so in a private mapping: there they
-   * may be the process's own.
-   */
+  /** MAP_SHARED: what the process maps is the object's. */
   readonly isShared: boolean;
 }
 
@@ -45,17 +52,16 @@ export class ShmemQuestion {
     this.#firstPage = firstPage;
     this.#states = states;
     this.#lacksCachestat = false;
+    const isBarrier = isShared ? IS_HOLE : IS_ANSWERED;
     for (let block = 0; block < states.length; block += BLOCK_PAGES) {
       const end = Math.min(block + BLOCK_PAGES, states.length);
-      let low = nextAsked(states, block, end);
-      if (low === end) continue;
-      if (isShared) this.#askRange(low, lastAsked(states, low, end) + 1);
-      else {
-        while (low < end) {
-          const high = nextAnswered(states, low, end);
-          this.#askRange(low, high);
-          low = nextAsked(states, high, end);
-        }
+      for (let low = nextAsked(states, block, end); low < end; ) {
+        let asked = low;
+        let high = low + 1;
+        for (; high < end && isBarrier[states[high]] === 0; high++)
+          if ((states[high] & ASK) !== 0) asked = high;
+        this.#askRange(low, asked + 1);
+        low = nextAsked(states, high, end);
       }
     }
     return this.#lacksCachestat
@@ -173,17 +179,5 @@ export class ShmemQuestion {
 function nextAsked(states: Uint8Array, from: number, end: number): number {
   let i = from;
   while (i < end && (states[i] & ASK) === 0) i++;
-  return i;
-}
-
-function nextAnswered(states: Uint8Array, from: number, end: number): number {
-  let i = from;
-  while (i < end && (states[i] & ASK) !== 0) i++;
-  return i;
-}
-
-function lastAsked(states: Uint8Array, from: number, end: number): number {
-  let i = end - 1;
-  while (i > from && (states[i] & ASK) === 0) i--;
   return i;
 }

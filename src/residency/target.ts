@@ -104,6 +104,11 @@ export interface Target extends Disposable {
   swapIns(): number | undefined;
   /** Milliseconds, of the clock that objects' changes are stamped with. */
   now(): number;
+  /**
+   * How long what has begun may go unseen, milliseconds: a page that is being read from swap is counted in
+   * {@link swapIns} before it is seen to be in memory, and a change may have the timestamp of the one before.
+   */
+  readonly settleMs: number;
 }
 
 export function pagesOf(mapping: Mapping): number {

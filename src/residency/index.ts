@@ -1,0 +1,25 @@
+/**
+ * Which pages of a process are where: four detectors over a target, which is a process of the running kernel or of the
+ * model.
+ *
+ * @packageDocumentation
+ */
+export type { Detector, DetectorName, MappingScan } from "./detector.ts";
+export { ExactDetector, type ExactDetectorOptions } from "./exact-detector.ts";
+export { MarkerDetector } from "./marker-detector.ts";
+export { ModelTarget } from "./model-target.ts";
+export { PageCacheDetector } from "./page-cache-detector.ts";
+export * from "./page-state.ts";
+export { PagemapDetector } from "./pagemap-detector.ts";
+export {
+  type CacheCounts,
+  type EntryMeaning,
+  isRefusal,
+  type Mapping,
+  type MappingKind,
+  type ObjectStamp,
+  type ObjectView,
+  pagesOf,
+  type Refusal,
+  type Target,
+} from "./target.ts";
