@@ -50,10 +50,11 @@ describe("help", () => {
   test("lists the commands, and the exit codes", () => {
     const { status, stdout } = ptemark(["--help"]);
     expect(status).toBe(0);
-    for (const part of ["functional", "run", "conform", "Exit codes"]) expect(stdout).toContain(part);
+    for (const part of ["doctor", "functional", "run", "conform", "Exit codes"])
+      expect(stdout).toContain(part);
   });
 
-  test.each(["functional", "run", "conform"])("%s --help has examples", (command) => {
+  test.each(["doctor", "functional", "run", "conform"])("%s --help has examples", (command) => {
     const { status, stdout } = ptemark([command, "--help"]);
     expect(status).toBe(0);
     expect(stdout).toContain(`Examples:\n  ptemark ${command}`);

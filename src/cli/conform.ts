@@ -61,7 +61,7 @@ async function conform(files: readonly string[], { profile, json, sample }: Conf
     progress.stop();
   }
   process.stdout.write(json ? report.toJson() : report.toText());
-  if (report.divergences.length > 0) process.exitCode = EXIT.DIVERGES;
+  if (report.divergences.length > 0) process.exitCode = EXIT.FOUND;
 }
 
 function shippedTraces(): string[] {

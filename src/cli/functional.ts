@@ -30,7 +30,7 @@ export function addFunctional(program: Command): void {
       const results = PROFILES.map(runOn);
       process.stdout.write(json ? `${JSON.stringify({ results })}\n` : results.map(render).join("\n"));
       if (results.some(({ profile, pass }) => profile === WITH_MARKERS && !pass)) {
-        process.exitCode = EXIT.DIVERGES;
+        process.exitCode = EXIT.FOUND;
       }
     });
 }

@@ -2,16 +2,22 @@
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { Command } from "commander";
-import { addConform } from "./conform.ts";
 import { reportFailure } from "./errors.ts";
-import { addFunctional } from "./functional.ts";
-import { addRun } from "./run.ts";
+
+/** Only what was asked for is loaded: the rooms behind a command take longer to load than a small scan takes. */
+const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
+  doctor: async () => (await import("./doctor.ts")).addDoctor,
+  functional: async () => (await import("./functional.ts")).addFunctional,
+  run: async () => (await import("./run.ts")).addRun,
+  conform: async () => (await import("./conform.ts")).addConform,
+};
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
 
 const program = new Command("ptemark")
   .description(
-    "Linux memory management with PTE markers for swapped-out shared memory: a model, checked against kernels.",
+    "Which pages of shared memory are swapped out: asked of the running kernel, and of a model of Linux memory\n" +
+      "management with PTE markers, checked against kernels.",
   )
   .version(version)
   .exitOverride()
@@ -20,15 +26,16 @@ const program = new Command("ptemark")
     "after",
     `
 Examples:
+  ptemark doctor                  what this kernel and these privileges allow
   ptemark functional              the RFC's functional test, with its mechanism and without
   ptemark run program.ops         what each op of a program changes
   ptemark conform traces.jsonl.gz whether the model shows what a kernel showed
 
-Exit codes: 0 all is well, 1 the model is not as expected, 2 the input can't be used.`,
+Exit codes: 0 all is well; 1 the model is not as expected, or only a part could be told; 2 the input can't be used;
+3 it is not permitted, or this kernel can't.`,
   );
-addFunctional(program);
-addRun(program);
-addConform(program);
+const named = COMMANDS[process.argv[2] ?? ""];
+for (const load of named ? [named] : Object.values(COMMANDS)) (await load())(program);
 
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(); // whoever reads has read enough

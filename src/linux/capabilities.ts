@@ -42,7 +42,14 @@ export interface Finding {
   readonly cost: string;
   /** How to get it; "" where nothing helps. */
   readonly remedy: string;
+  /** What can't be done at all without it. */
+  readonly neededFor?: Ability;
+  /** What can be done in part only without it. */
+  readonly limits?: Ability;
 }
+
+/** To tell where pages are, and to arm them so that pagemap shows it. Who can't look can't attach. */
+export type Ability = "looking" | "attaching";
 
 export interface Capabilities {
   /** The running kernel's release, as `uname -r` tells it. */
@@ -51,16 +58,16 @@ export interface Capabilities {
 }
 
 /** How a thing is looked for: `look` tells what it saw, or throws a {@link LinuxError} that tells why it is not there. */
-export interface Probe extends Pick<Finding, "name" | "cost" | "remedy"> {
+export interface Probe extends Omit<Finding, "available" | "reason"> {
   readonly look: () => string;
 }
 
-export function tryProbe({ name, cost, remedy, look }: Probe): Finding {
+export function tryProbe({ look, ...about }: Probe): Finding {
   try {
-    return { name, available: true, reason: look(), cost, remedy };
+    return { ...about, available: true, reason: look() };
   } catch (error) {
     if (!(error instanceof LinuxError)) throw error;
-    return { name, available: false, reason: error.message, cost, remedy };
+    return { ...about, available: false, reason: error.message };
   }
 }
 
@@ -80,6 +87,7 @@ const ROOT = "run as root (sudo), or with";
 const LOOKING: readonly Probe[] = [
   {
     name: "pagemap",
+    neededFor: "looking",
     cost: "nothing can be told of any process",
     remedy: "a kernel with CONFIG_PROC_PAGE_MONITOR",
     look() {
@@ -90,12 +98,14 @@ const LOOKING: readonly Probe[] = [
   },
   {
     name: "other users' processes",
+    limits: "looking",
     cost: "only processes of this user can be looked at",
     remedy: `${ROOT} CAP_SYS_PTRACE`,
     look: () => privilege("SYS_PTRACE"),
   },
   {
     name: "swap entries shown",
+    limits: "looking",
     cost: "in private memory, a marker (guard region, poison) can't be told from a page in swap by its type",
     remedy: `${ROOT} CAP_SYS_ADMIN in the initial user namespace`,
     look() {
@@ -105,18 +115,21 @@ const LOOKING: readonly Probe[] = [
   },
   {
     name: "map_files",
+    limits: "looking",
     cost: "shared memory without a name (MAP_ANONYMOUS, SysV) can't be asked; memfds and files can",
     remedy: `${ROOT} CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN`,
     look: lookAtMapFiles,
   },
   {
     name: "cachestat",
+    limits: "looking",
     cost: "pages in the swap cache can't be told from those in the page cache, nor reserved ones from holes",
     remedy: "Linux 6.5 or later",
     look: lookAtCachestat,
   },
   {
     name: "other users' objects",
+    limits: "looking",
     cost: "objects that one neither owns nor may write can't be asked: the kernel says that all is in memory",
     remedy: `${ROOT} CAP_FOWNER`,
     look: () => privilege("FOWNER"),
@@ -144,6 +157,7 @@ const LOOKING: readonly Probe[] = [
 const ATTACHING: readonly Probe[] = [
   {
     name: "PAGEMAP_SCAN",
+    neededFor: "attaching",
     cost: "attach can't arm pages",
     remedy: "Linux 6.7 or later",
     look() {
@@ -154,6 +168,7 @@ const ATTACHING: readonly Probe[] = [
   },
   {
     name: "userfaultfd",
+    neededFor: "attaching",
     cost: "attach can't work",
     remedy: `a kernel with CONFIG_USERFAULTFD; ${ROOT} CAP_SYS_PTRACE`,
     look() {
@@ -164,18 +179,21 @@ const ATTACHING: readonly Probe[] = [
   },
   {
     name: "write-protection of shared memory",
+    neededFor: "attaching",
     cost: "attach can't work: nothing leaves markers in shared memory",
     remedy: "Linux 5.19 or later, with CONFIG_PTE_MARKER_UFFD_WP",
     look: () => offered(UFFD_FEATURE_WP_HUGETLBFS_SHMEM, "UFFD_FEATURE_WP_HUGETLBFS_SHMEM"),
   },
   {
     name: "asynchronous write-protection",
+    neededFor: "attaching",
     cost: "attach can't work: a process that writes would wait for us",
     remedy: "Linux 6.7 or later",
     look: () => offered(UFFD_FEATURE_WP_ASYNC, "UFFD_FEATURE_WP_ASYNC"),
   },
   {
     name: "pidfd_getfd",
+    neededFor: "attaching",
     cost: "attach can't work: the userfaultfd made in a process can't be fetched",
     remedy: "Linux 5.6 or later",
     look() {
@@ -187,8 +205,10 @@ const ATTACHING: readonly Probe[] = [
   },
   {
     name: "guard regions over armed pages",
+    limits: "attaching",
     cost: "a process that installs guard regions (MADV_GUARD_INSTALL) while attached hangs and has to be killed",
-    remedy: "don't attach to processes that use guard regions",
+    remedy:
+      "a kernel in which the call returns; until then, don't attach to processes that use guard regions",
     look: lookAtGuardRegions,
   },
 ];

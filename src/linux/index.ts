@@ -3,7 +3,7 @@
  * says so. A failure is a `LinuxError`: errno's name, the call, and what is missing. What has a `Symbol.dispose` holds a
  * descriptor, a mapping or a process until it is disposed of.
  */
-export { type Capabilities, capabilities, type Finding } from "./capabilities.ts";
+export { type Ability, type Capabilities, capabilities, type Finding } from "./capabilities.ts";
 export { MemoryCgroup, type MemoryHierarchy } from "./cgroup.ts";
 export { DrivenProcess, SCRATCH_ADDRESS, SCRATCH_BYTES } from "./driven-process.ts";
 export { LinuxError } from "./linux-error.ts";

@@ -20,19 +20,23 @@ export interface ProcessCapabilities {
 }
 
 /**
- * Tries all there is to try of a process. Where it has no memory (a zombie, a kernel thread) that is all that is told.
- * Throws a LinuxError ESRCH if there is no such process.
+ * Tries all there is to try of a process, as far as it goes: no more is told of one that has no memory (a zombie, a
+ * kernel thread), or that may not be looked at. Throws a LinuxError ESRCH if there is no such process.
  */
 export function processCapabilities(pid: number): ProcessCapabilities {
   const name = processName(pid);
-  const alive = tryProbe(memoryProbe(pid));
-  const probes = alive.available ? [...lookingProbes(pid), ...attachingProbes(pid)] : [];
-  return { pid, name, findings: [alive, ...probes.map(tryProbe)] };
+  const findings: Finding[] = [];
+  for (const probes of [[memoryProbe(pid)], lookingProbes(pid), attachingProbes(pid)]) {
+    findings.push(...probes.map(tryProbe));
+    if (findings.some(({ available, neededFor }) => neededFor === "looking" && !available)) break;
+  }
+  return { pid, name, findings };
 }
 
 function memoryProbe(pid: number): Probe {
   return {
     name: "memory",
+    neededFor: "looking",
     cost: "there is nothing to look at",
     remedy: "",
     look() {
@@ -48,12 +52,14 @@ function lookingProbes(pid: number): Probe[] {
   return [
     {
       name: "same user, or CAP_SYS_PTRACE",
+      neededFor: "looking",
       cost: "its mappings and its pagemap can't be read",
       remedy: "run as root (sudo), or as its user",
       look: () => lookAtUser(pid),
     },
     {
       name: "ptrace read access",
+      neededFor: "looking",
       cost: "its mappings and its pagemap can't be read",
       remedy: PTRACE_READ_NEEDS,
       look() {
@@ -68,12 +74,14 @@ function attachingProbes(pid: number): Probe[] {
   return [
     {
       name: "ptrace attach access",
+      neededFor: "attaching",
       cost: "attach can't work",
       remedy: "run as root (sudo), with CAP_SYS_PTRACE, or as its user where kernel.yama.ptrace_scope is 0",
       look: () => lookAtAttachAccess(pid),
     },
     {
       name: "no tracer",
+      neededFor: "attaching",
       cost: "attach can't work: a process has one tracer at most",
       remedy: "end the debugger",
       look() {
@@ -84,6 +92,7 @@ function attachingProbes(pid: number): Probe[] {
     },
     {
       name: "no seccomp",
+      neededFor: "attaching",
       cost: "attach is refused: the filter may kill the process for the system call that attach makes in it",
       remedy: "start the process without the filter, or with one that allows userfaultfd",
       look() {
@@ -94,24 +103,28 @@ function attachingProbes(pid: number): Probe[] {
     },
     {
       name: "64-bit program",
+      neededFor: "attaching",
       cost: "attach can't work: it makes the system calls of x86-64",
       remedy: "",
       look: () => lookAtProgram(pid),
     },
     {
       name: "no user shadow stack",
+      neededFor: "attaching",
       cost: "attach can't work: the return that heals a thread would be a fault",
       remedy: "start the process with the tunable glibc.cpu.x86_shstk=off",
       look: () => lookAtShadowStack(readStatus(pid)),
     },
     {
       name: "no guard regions",
+      limits: "attaching",
       cost: "mappings with guard regions are not armed (on some kernels that would hang the process)",
       remedy: "",
       look: () => lookAtGuardRegions(pid),
     },
     {
       name: "no userfaultfd",
+      limits: "attaching",
       cost: "mappings that another userfaultfd has can't be armed",
       remedy: "wait until the snapshot or migration that it serves is over",
       look: () => lookAtRegistrations(pid),
