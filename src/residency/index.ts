@@ -6,6 +6,7 @@
  */
 export type { Detector, DetectorName, MappingScan } from "./detector.ts";
 export { ExactDetector, type ExactDetectorOptions } from "./exact-detector.ts";
+export { LinuxTarget } from "./linux-target.ts";
 export { MarkerDetector } from "./marker-detector.ts";
 export { ModelTarget } from "./model-target.ts";
 export { PageCacheDetector } from "./page-cache-detector.ts";
