@@ -46,12 +46,13 @@ function controllersOf(path: string): string[] {
 export class MemoryCgroup implements Disposable {
   readonly path: string;
   readonly version: 1 | 2;
-  readonly #guard: Guard;
+  /** Removes the cgroup. What must be undone before (its processes ended, say) is added here. */
+  readonly guard: Guard;
 
   private constructor(path: string, version: 1 | 2, guard: Guard) {
     this.path = path;
     this.version = version;
-    this.#guard = guard;
+    this.guard = guard;
     const procs = join(path, "cgroup.procs");
     const parentProcs = join(dirname(path), "cgroup.procs");
     const move = `while read -r pid; do echo $pid > ${quoted(parentProcs)}; done < ${quoted(procs)}`;
@@ -133,7 +134,7 @@ export class MemoryCgroup implements Disposable {
 
   /** Moves the processes that are left one level up, and removes the cgroup. */
   [Symbol.dispose](): void {
-    this.#guard[Symbol.dispose]();
+    this.guard[Symbol.dispose]();
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { PAGE_SIZE } from "../abi/mman.ts";
-import { quoted } from "./guard.ts";
+import { quoted, retried } from "./guard.ts";
 
 /** A place to swap to that is ours: switched on when made, taken away when disposed of, or when this process dies. */
 export interface SwapSpace extends Disposable {
@@ -32,9 +32,9 @@ export function writeSwapHeader(path: string, sizeBytes: number): void {
   }
 }
 
-/** A command for a guard: swapoff if it is on. */
+/** A command for a guard: swapoff if it is on, again while there is no memory for what comes back. */
 export function swapoffCommand(path: string): string {
-  return `if grep -q ${quoted(`^${path} `)} /proc/swaps; then swapoff ${quoted(path)}; fi`;
+  return `if grep -q ${quoted(`^${path} `)} /proc/swaps; then ${retried(`swapoff ${quoted(path)}`)}; fi`;
 }
 
 /** Throws unless it is a whole number of pages, of which a swap space has ten at least (one is its header). */

@@ -9,7 +9,8 @@ import { lacking } from "./requirement.ts";
 /** Waiting for the machine lock, which other test files hold for as long as they need swap. */
 export const LIVE_TIMEOUT_MS = 300_000;
 
-function needs(context: TestContext, what: string | undefined): void {
+/** Skips for what is missing, if anything is. */
+export function needs(context: TestContext, what: string | undefined): void {
   if (what !== undefined) lacking(context, `needs ${what}`);
 }
 
