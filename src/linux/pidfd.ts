@@ -1,7 +1,9 @@
 /** A descriptor of a process: it never comes to mean another one. Source: pidfd_open(2), pidfd_getfd(2). */
 
 import { closeSync } from "node:fs";
-import { SYS, syscall } from "./libc.ts";
+import { SYS, syscall, syscallRaw } from "./libc.ts";
+
+const PIDFD_THREAD = 0o200;
 
 export class Pidfd implements Disposable {
   readonly pid: number;
@@ -20,6 +22,20 @@ export class Pidfd implements Disposable {
       ENOSYS: "pidfd_open, which Linux has since 5.3",
     });
     return new Pidfd(pid, fd);
+  }
+
+  /**
+   * A descriptor of one thread, which may have descriptors of its own (CLONE_FILES). undefined: this kernel has none
+   * such (before 6.9).
+   */
+  static openThread(tid: number): Pidfd | undefined {
+    const fd = syscallRaw(SYS.pidfd_open, tid, PIDFD_THREAD);
+    return fd < 0 ? undefined : new Pidfd(tid, fd);
+  }
+
+  /** Whether the process still lives, or is a zombie: while it does, its pid means no other process. */
+  isAlive(): boolean {
+    return syscallRaw(SYS.pidfd_send_signal, this.fd, 0, 0, 0) === 0;
   }
 
   /** A copy, here, of the process's descriptor `targetFd`, close-on-exec; the caller closes it. Needs Linux 5.6. */

@@ -3,7 +3,7 @@
  * `arch/x86/include/asm/user_64.h` (6.18), ptrace(2). All calls for a tracee must come from the thread that seized it.
  */
 
-import { ptraceRaw, type WaitResult, waitpidRaw } from "./libc.ts";
+import { addressOf, ptraceRaw, SYS, syscallRaw, type WaitResult, waitpidRaw } from "./libc.ts";
 import { errnoNameOf, LinuxError } from "./linux-error.ts";
 
 const PTRACE_CONT = 7;
@@ -16,6 +16,12 @@ const PTRACE_GETREGSET = 0x4204;
 const PTRACE_SEIZE = 0x4206;
 const PTRACE_INTERRUPT = 0x4207;
 const PTRACE_GETSIGMASK = 0x420a;
+const PTRACE_SETSIGMASK = 0x420b;
+const PTRACE_GET_RSEQ_CONFIGURATION = 0x420f;
+const PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG = 0x4211;
+
+/** For {@link getRegisterSet}: the FPU and vector registers, in XSAVE's standard form (`include/uapi/linux/elf.h`). */
+export const NT_X86_XSTATE = 0x202;
 
 export const PTRACE_O_TRACESYSGOOD = 1;
 export const PTRACE_O_TRACEFORK = 2;
@@ -117,6 +123,27 @@ export function getSignalMask(tid: number): bigint {
   return mask[0];
 }
 
+/** Blocks these signals in the thread, and no others. SIGKILL and SIGSTOP can't be blocked. */
+export function setSignalMask(tid: number, mask: bigint): void {
+  checked("SETSIGMASK", tid, ptraceRaw(PTRACE_SETSIGMASK, tid, 8, BigUint64Array.of(mask)));
+}
+
+/** The address of the thread's `struct rseq`; 0 if it has none, or this kernel does not tell (before 5.13). */
+export function getRseqAddress(tid: number): number {
+  const configuration = new BigUint64Array(3); // struct ptrace_rseq_configuration
+  const bytes = configuration.byteLength;
+  const result = ptraceRaw(PTRACE_GET_RSEQ_CONFIGURATION, tid, bytes, configuration);
+  return result < 0 ? 0 : Number(configuration[0]);
+}
+
+/** Whether the thread has some of its system calls sent to a handler of its own (prctl(2) PR_SET_SYSCALL_USER_DISPATCH). */
+export function dispatchesSyscalls(tid: number): boolean {
+  const configuration = new BigUint64Array(4); // struct ptrace_sud_config
+  const bytes = configuration.byteLength;
+  const result = ptraceRaw(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, tid, bytes, configuration);
+  return result >= 0 && configuration[0] !== 0n; // before 6.4 it can't be asked
+}
+
 /** What the event of the current stop is about (of a fork: the child's pid). */
 export function getEventMessage(tid: number): number {
   const message = new BigUint64Array(1);
@@ -124,8 +151,9 @@ export function getEventMessage(tid: number): number {
   return Number(message[0]);
 }
 
-/** A register set (`NT_...`) into `buffer`; returns its length in bytes. `iovec` needs the buffer's address. */
-export function getRegisterSet(tid: number, type: number, iovec: BigUint64Array): number {
+/** A register set (`NT_...`) into `buffer`; returns its length in bytes. */
+export function getRegisterSet(tid: number, type: number, buffer: Uint8Array): number {
+  const iovec = BigUint64Array.of(addressOf(buffer), BigInt(buffer.byteLength));
   checked("GETREGSET", tid, ptraceRaw(PTRACE_GETREGSET, tid, type, iovec));
   return Number(iovec[1]);
 }
@@ -166,4 +194,20 @@ export function pollForStop(tid: number): Stop | undefined {
   const result = waitpidRaw(tid, WALL | WNOHANG);
   if (result.pid < 0) throw new LinuxError({ code: errnoNameOf(-result.pid), call: `waitpid ${tid}` });
   return result.pid === 0 ? undefined : decode(result);
+}
+
+/** Waits this often without sleeping (a stop takes microseconds), then sleeps for moments of SLEEP_MS. */
+const EAGER_POLLS = 200;
+const SLEEP_MS = 0.1;
+const sleepCell = new Int32Array(new SharedArrayBuffer(4));
+
+/** Waits for a tracee's next change of state, until `performance.now()` is `deadlineMs`. undefined: there was none. */
+export function waitForStopUntil(tid: number, deadlineMs: number): Stop | undefined {
+  for (let polls = 0; ; polls++) {
+    const stop = pollForStop(tid);
+    if (stop !== undefined) return stop;
+    if (performance.now() > deadlineMs) return undefined;
+    if (polls < EAGER_POLLS) syscallRaw(SYS.sched_yield);
+    else Atomics.wait(sleepCell, 0, 0, SLEEP_MS);
+  }
 }

@@ -1,0 +1,232 @@
+/**
+ * System calls made in another running process, which does not notice: see docs/attach.md for what is changed there, and
+ * what remains if this process dies at the worst moment.
+ */
+
+import { closeSync, openSync, readlinkSync, readSync } from "node:fs";
+import process from "node:process";
+import { UFFD_USER_MODE_ONLY } from "../abi/index.ts";
+import { SYS } from "./libc.ts";
+import { errnoNameOf, fromNodeError, LinuxError } from "./linux-error.ts";
+import { type MapsEntry, readMaps } from "./maps.ts";
+import { Pidfd } from "./pidfd.ts";
+import { readMemory } from "./process-memory.ts";
+import { isKernelThread, PTRACE_READ_NEEDS } from "./procfs.ts";
+import { REG } from "./ptrace.ts";
+import { RemoteThread, type StepListener } from "./remote-thread.ts";
+import { runsOnAlternateStack, type SignalFrame } from "./signal-frame.ts";
+import { findTargetCode, hasTargetCode, type TargetCode } from "./target-code.ts";
+import { ownStack, refused, type ThreadRules, usableThreads } from "./target-threads.ts";
+import { USERFAULTFD_FLAGS, USERFAULTFD_NEEDS, Userfaultfd } from "./userfaultfd.ts";
+
+export interface RemoteOptions extends ThreadRules {
+  /** How long to wait for a thread that can be used, milliseconds. */
+  readonly deadlineMs?: number;
+  /** For tests that end this process at each point where it might die. */
+  readonly onStep?: StepListener;
+}
+
+const DEADLINE_MS = 1000;
+/** Between two looks at all threads, when none could be used where it was stopped. */
+const RETRY_MS = 2;
+/** Left below the frame, for the kernel's own: a signal may be delivered on top of ours. */
+const STACK_RESERVE_BYTES = 8192;
+/** How far up the stack to look for a signal handler's frame. */
+const LOOK_ABOVE_BYTES = 65_536;
+
+const sleepCell = new Int32Array(new SharedArrayBuffer(4));
+
+/** What a call in another process came to. */
+export interface RemoteResult<T> {
+  readonly result: T;
+  /** The thread that was made to do it. */
+  readonly thread: number;
+  /** How long it was stopped, from asking it to stop to letting it go. */
+  readonly stoppedMs: number;
+}
+
+export class RemoteProcess implements Disposable {
+  readonly pid: number;
+  readonly #pidfd: Pidfd;
+  readonly #options: RemoteOptions;
+  readonly #code: TargetCode;
+  #maps: MapsEntry[];
+
+  private constructor(pidfd: Pidfd, options: RemoteOptions, maps: MapsEntry[], code: TargetCode) {
+    this.pid = pidfd.pid;
+    this.#pidfd = pidfd;
+    this.#options = options;
+    this.#maps = maps;
+    this.#code = code;
+  }
+
+  /**
+   * Looks whether system calls can be made in the process. Nothing is touched yet.
+   *
+   * @throws {LinuxError} with the reason, if not
+   */
+  static open(pid: number, options: RemoteOptions = {}): RemoteProcess {
+    const pidfd = Pidfd.open(pid);
+    try {
+      refuseProcess(pid, options);
+      const maps = readMaps(pid);
+      const code = findTargetCode(pid, maps);
+      if (code === undefined) {
+        const reason =
+          "it has no code that makes a system call, or that a signal handler returns to (no libc)";
+        throw refused(pid, reason);
+      }
+      return new RemoteProcess(pidfd, options, maps, code);
+    } catch (error) {
+      pidfd[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * Stops a thread, has `calls` make system calls in it, and lets it go: as it was, also if `calls` throws, and if this
+   * process dies.
+   *
+   * @throws {LinuxError} if no thread can be used before the deadline
+   */
+  inThread<T>(calls: (thread: RemoteThread) => T): RemoteResult<T> {
+    const deadlineMs = performance.now() + (this.#options.deadlineMs ?? DEADLINE_MS);
+    for (;;) {
+      let hindrance = "";
+      for (const tid of usableThreads(this.pid, this.#options)) {
+        const attempt = this.#attempt(tid, deadlineMs, calls);
+        if (typeof attempt === "object") return attempt;
+        hindrance ||= `thread ${tid}: ${attempt}`;
+      }
+      if (performance.now() > deadlineMs) throw refused(this.pid, hindrance);
+      Atomics.wait(sleepCell, 0, 0, RETRY_MS);
+      this.#maps = readMaps(this.pid); // a thread may have come with a stack of its own
+    }
+  }
+
+  /** Returns why not, if the thread can't be used where it stopped. */
+  #attempt<T>(tid: number, deadlineMs: number, calls: (thread: RemoteThread) => T): RemoteResult<T> | string {
+    const onStep = this.#options.onStep ?? (() => {});
+    onStep("chosen");
+    const start = performance.now();
+    const thread = RemoteThread.stop({ tid, deadlineMs, onStep });
+    let result: T;
+    try {
+      const prepared = this.#prepare(thread);
+      if (prepared !== undefined) return prepared;
+      result = calls(thread);
+    } finally {
+      thread.release();
+    }
+    return { result, thread: tid, stoppedMs: performance.now() - start };
+  }
+
+  #prepare(thread: RemoteThread): string | undefined {
+    if (!this.#pidfd.isAlive() || !hasTargetCode(thread.tid, this.#code)) {
+      throw new LinuxError({ code: "ESRCH", call: `attach to process ${this.pid}`, needs: "it has ended" });
+    }
+    const hindrance = thread.hindrance();
+    if (hindrance !== undefined) return hindrance;
+    const frame = thread.frame(this.#code);
+    const reason = this.#stackHindrance(thread, frame);
+    if (reason === undefined) thread.prepare(this.#code, frame);
+    return reason;
+  }
+
+  #stackHindrance({ registers, tid }: RemoteThread, frame: SignalFrame): string | undefined {
+    const stackPointer = Number(registers[REG.rsp]);
+    const fsBase = Number(registers[REG.fs_base]);
+    const stack = ownStack(this.#maps, { stackPointer, fsBase, isMain: tid === this.pid });
+    if (stack === undefined) return "it runs on a stack of its program's making";
+    if (frame.address - STACK_RESERVE_BYTES < stack.start) return "it is too near the end of its stack";
+    const above = new Uint8Array(Math.min(LOOK_ABOVE_BYTES, stack.end - stackPointer));
+    const read = readMemory(tid, stackPointer, above);
+    if (runsOnAlternateStack(above.subarray(0, read), stackPointer, this.#code.restorer))
+      return "it runs a signal handler on an alternate stack";
+    return undefined;
+  }
+
+  /** A copy, here, of a descriptor that a thread has. */
+  getfd(tid: number, fd: number): number {
+    using ofThread = tid === this.pid ? undefined : Pidfd.openThread(tid);
+    return (ofThread ?? this.#pidfd).getfd(fd);
+  }
+
+  [Symbol.dispose](): void {
+    this.#pidfd[Symbol.dispose]();
+  }
+}
+
+/** What makes a process as a whole unfit. */
+function refuseProcess(pid: number, { force = false }: ThreadRules): void {
+  if (pid === process.pid) throw refused(pid, "another process: this is ours, and nobody traces itself");
+  if (pid === 1 && !force)
+    throw refused(pid, "it is init, which the machine can't do without (force does it)");
+  if (isKernelThread(pid)) throw refused(pid, "it is a thread of the kernel, and has no memory of its own");
+  usableThreads(pid, { force });
+  const header = Buffer.alloc(20);
+  const path = `/proc/${pid}/exe`;
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch (error) {
+    throw fromNodeError(error, `open ${path}`, PTRACE_READ_NEEDS);
+  }
+  readSync(fd, header, 0, header.length, 0);
+  closeSync(fd);
+  if (!isNative(header)) throw refused(pid, "it is not a program for 64-bit x86");
+}
+
+const ELFCLASS64 = 2;
+const EM_X86_64 = 62;
+
+/** Of an ELF header, its class and machine. */
+function isNative(header: Buffer): boolean {
+  return header[4] === ELFCLASS64 && header.readUInt16LE(18) === EM_X86_64;
+}
+
+/** A userfaultfd of another process. */
+export interface RemoteUserfaultfd {
+  /** Ours to close, or to give to `Userfaultfd.adopt`; no handshake was made. The process has no copy. */
+  readonly fd: number;
+  readonly thread: number;
+  readonly stoppedMs: number;
+}
+
+/**
+ * Makes a userfaultfd in a running process, fetches its descriptor, and closes the original. Of our own process it just
+ * makes one.
+ *
+ * @throws {LinuxError} with the reason, if that can't be done safely; if the process may not make one; if it has ended
+ */
+export function createUserfaultfdIn(pid: number, options: RemoteOptions = {}): RemoteUserfaultfd {
+  if (pid === process.pid) return { fd: Userfaultfd.create().fd, thread: pid, stoppedMs: 0 };
+  using remote = RemoteProcess.open(pid, options);
+  const { result, thread, stoppedMs } = remote.inThread((thread) => {
+    let theirs = thread.syscall("userfaultfd", SYS.userfaultfd, USERFAULTFD_FLAGS);
+    if (theirs < 0 && errnoNameOf(-theirs) === "EPERM") {
+      theirs = thread.syscall("userfaultfd", SYS.userfaultfd, USERFAULTFD_FLAGS | UFFD_USER_MODE_ONLY);
+    }
+    if (theirs < 0) return { error: -theirs };
+    try {
+      const fd = remote.getfd(thread.tid, theirs);
+      options.onStep?.("descriptor fetched");
+      return { fd };
+    } finally {
+      thread.syscall("close", SYS.close, theirs);
+    }
+  });
+  if (result.fd === undefined) {
+    const code = errnoNameOf(result.error);
+    throw new LinuxError({
+      code,
+      call: `userfaultfd in process ${pid}`,
+      needs: USERFAULTFD_NEEDS[code] ?? (code === "EMFILE" ? "a free descriptor in that process" : ""),
+    });
+  }
+  if (readlinkSync(`/proc/self/fd/${result.fd}`) !== "anon_inode:[userfaultfd]") {
+    closeSync(result.fd);
+    throw refused(pid, `thread ${thread} has descriptors of its own, which this kernel can't fetch`);
+  }
+  return { fd: result.fd, thread, stoppedMs };
+}
