@@ -13,6 +13,24 @@ export { PageCacheDetector } from "./page-cache-detector.ts";
 export * from "./page-state.ts";
 export { PagemapDetector } from "./pagemap-detector.ts";
 export {
+  type MappingReport,
+  type ObjectReport,
+  objectsOf,
+  type PageRun,
+  reportOf,
+  runsOf,
+  type ScanReport,
+} from "./report.ts";
+export {
+  createDetector,
+  DETECTORS,
+  type ScannedMapping,
+  type ScanOptions,
+  scanTarget,
+  type TargetScan,
+} from "./scan.ts";
+export {
+  type AddressRange,
   type CacheCounts,
   type EntryMeaning,
   isRefusal,

@@ -1,20 +1,30 @@
 /** A process of the running kernel, to be asked about. Source of the names: proc_pid_maps(5), memfd_create(2), shmget(2). */
 
 import { statfsSync, statSync } from "node:fs";
-import { PAGE_SIZE, PM_HI_SWAP, PM_HI_UFFD_WP } from "../abi/index.ts";
+import { release } from "node:os";
+import { PAGE_IS_PRESENT, PAGE_IS_SWAPPED, PAGE_SIZE, PM_HI_SWAP, PM_HI_UFFD_WP } from "../abi/index.ts";
 import {
   LinuxError,
   type MapsEntry,
   mapFilesPath,
   PageCacheView,
   PagemapFile,
+  PagemapScanner,
   pagemapShowsFrames,
   processName,
   readMaps,
 } from "../linux/index.ts";
 import { readProcFile } from "../linux/procfs.ts";
 import { countSwapIns, markerSwapType, removalsAreStamped, swapInsAreCounted } from "./premises.ts";
-import type { EntryMeaning, Mapping, MappingKind, ObjectView, Refusal, Target } from "./target.ts";
+import type {
+  AddressRange,
+  EntryMeaning,
+  Mapping,
+  MappingKind,
+  ObjectView,
+  Refusal,
+  Target,
+} from "./target.ts";
 
 /** `f_type` of statfs(2). Source: `include/uapi/linux/magic.h` (6.18). */
 const TMPFS_MAGIC = 0x0102_1994;
@@ -25,6 +35,9 @@ const SWAP_TYPES_MAX = 22;
 
 /** User addresses are below 2^56 (five levels of page tables); [vsyscall] is above, and pagemap has nothing of it. */
 const USER_PAGES_MAX = 2 ** 56 / PAGE_SIZE;
+
+/** Ranges nearer than that are one: it is cheaper to read on than to begin anew. */
+const GAP_BYTES = 2 ** 21;
 
 let shown: EntryMeaning | undefined;
 
@@ -41,12 +54,14 @@ function entryMeaning(): EntryMeaning {
 export class LinuxTarget implements Target {
   readonly pid: number;
   readonly name: string;
+  readonly kernel = release();
   readonly entries = entryMeaning();
   readonly settleMs = 1000;
   readonly #pagemap: PagemapFile;
   /** The lines of maps, as last read. */
   #lines: readonly MapsEntry[] = [];
   /** Kinds of the objects seen so far, by id. */
+  #scanner: PagemapScanner | undefined;
   readonly #kinds = new Map<string, MappingKind>();
 
   private constructor(pid: number, name: string, pagemap: PagemapFile) {
@@ -95,6 +110,23 @@ export class LinuxTarget implements Target {
 
   readPagemap(firstPage: number, words: Uint32Array): number {
     return firstPage < USER_PAGES_MAX ? this.#pagemap.read(firstPage, words) : 0;
+  }
+
+  populatedRanges({ start, end }: Mapping): AddressRange[] | undefined {
+    const ranges: { start: number; end: number }[] = [];
+    this.#scanner ??= new PagemapScanner();
+    const request = { start, end, anyOf: PAGE_IS_PRESENT | PAGE_IS_SWAPPED };
+    try {
+      this.#scanner.scan(this.#pagemap, request, (from, to) => {
+        const last = ranges.at(-1);
+        if (last !== undefined && from - last.end < GAP_BYTES) last.end = to;
+        else ranges.push({ start: from, end: to });
+      });
+    } catch (error) {
+      if (error instanceof LinuxError && error.code === "ENOTTY") return undefined;
+      throw error;
+    }
+    return ranges;
   }
 
   openObject(mapping: Mapping): ObjectView | Refusal {

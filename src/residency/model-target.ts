@@ -7,6 +7,7 @@ import type { CacheCounts, EntryMeaning, Mapping, ObjectStamp, ObjectView, Targe
 export class ModelTarget implements Target {
   readonly pid: number;
   readonly name: string;
+  readonly kernel: string;
   readonly entries: EntryMeaning;
   /** What is done is done: nothing is under way while we look. */
   readonly settleMs = 0;
@@ -18,6 +19,7 @@ export class ModelTarget implements Target {
     this.#process = process;
     this.pid = process.pid;
     this.name = `process ${process.pid}`;
+    this.kernel = `model of ${kernel.config.release}`;
     this.entries = {
       swapTypesEnd: kernel.swap.areasMax,
       markerType: kernel.markers?.type,
@@ -40,6 +42,11 @@ export class ModelTarget implements Target {
   readPagemap(firstPage: number, words: Uint32Array): number {
     const { buffer, byteOffset, byteLength } = words;
     return this.#process.pagemap.pread(new Uint8Array(buffer, byteOffset, byteLength), firstPage * 8) / 8;
+  }
+
+  /** A model's address space is small enough to be read. */
+  populatedRanges(): undefined {
+    return undefined;
   }
 
   openObject(mapping: Mapping): ObjectView {

@@ -54,6 +54,12 @@ export interface ObjectStamp {
   readonly changedNs: bigint;
 }
 
+/** From the first address to the one after the last; bytes. */
+export interface AddressRange {
+  readonly start: number;
+  readonly end: number;
+}
+
 /** Why an object can't be asked. */
 export interface Refusal {
   readonly reason: string;
@@ -83,6 +89,8 @@ export interface EntryMeaning {
 export interface Target extends Disposable {
   readonly pid: number;
   readonly name: string;
+  /** Which kernel answers: "6.18.44". */
+  readonly kernel: string;
   /** As they are now, in order of address. */
   mappings(): Mapping[];
   /**
@@ -90,6 +98,11 @@ export interface Target extends Disposable {
    * returns how many pages were read: fewer where the address space ends, 0 when the process has ended.
    */
   readPagemap(firstPage: number, words: Uint32Array): number;
+  /**
+   * Where a mapping has page-table entries: ranges of addresses, in order, that leave out (most of) what has none.
+   * undefined: this kernel can't tell (PAGEMAP_SCAN, 6.7).
+   */
+  populatedRanges(mapping: Mapping): readonly AddressRange[] | undefined;
   /** What this kernel's pagemap entries that are not present mean. */
   readonly entries: EntryMeaning;
   /**
