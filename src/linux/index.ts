@@ -5,27 +5,17 @@
  */
 export { type Ability, type Capabilities, capabilities, type Finding } from "./capabilities.ts";
 export { MemoryCgroup, type MemoryHierarchy } from "./cgroup.ts";
-export * from "./driven-process.ts";
 export { DrivenProcess, SCRATCH_ADDRESS, SCRATCH_BYTES } from "./driven-process.ts";
-export * from "./linux-error.ts";
 export { LinuxError } from "./linux-error.ts";
 export { drainLruBatches } from "./lru.ts";
 export { MachineLock, type MachineLockOptions } from "./machine-lock.ts";
-export * from "./maps.ts";
 export { type MapsEntry, mapFilesPath, readMaps } from "./maps.ts";
-export * from "./page-cache.ts";
 export { type CacheCounts, type ObjectStamp, PageCacheView } from "./page-cache.ts";
-export * from "./pagemap.ts";
 export { PagemapFile, pagemapShowsFrames } from "./pagemap.ts";
-export * from "./pagemap-scan.ts";
 export { PagemapScanner, type ScanRequest, type VisitRegion } from "./pagemap-scan.ts";
-export * from "./pidfd.ts";
 export { Pidfd } from "./pidfd.ts";
 export { type ProcessCapabilities, processCapabilities } from "./process-capabilities.ts";
-export * from "./process-madvise.ts";
 export { type AddressRange, processMadvise, type RemoteAdvice } from "./process-madvise.ts";
-export * from "./process-memory.ts";
-export * from "./procfs.ts";
 export {
   isKernelThread,
   listPids,
@@ -36,13 +26,17 @@ export {
   readVmstat,
   type SwapArea,
 } from "./procfs.ts";
-export * from "./remote-process.ts";
-export * from "./smaps.ts";
+export {
+  createUserfaultfdIn,
+  type RemoteOptions,
+  RemoteProcess,
+  type RemoteResult,
+  type RemoteUserfaultfd,
+} from "./remote-process.ts";
+export type { RemoteThread, StepListener } from "./remote-thread.ts";
 export { readSmaps, readSmapsRollup, type SmapsEntry } from "./smaps.ts";
-export * from "./status.ts";
 export { type ProcessStatus, readStatus } from "./status.ts";
 export { SwapFile, type SwapFileOptions } from "./swap-file.ts";
 export type { SwapSpace } from "./swap-space.ts";
-export * from "./userfaultfd.ts";
 export { Userfaultfd } from "./userfaultfd.ts";
 export { ZramSwap, type ZramSwapOptions, type ZramUsage } from "./zram.ts";
