@@ -22,6 +22,8 @@ const SWITCHES = [
   "PTE_MARKER_UFFD_WP",
   "PAGEMAP_SHMEM_LOOKUP",
   "FAULT_AROUND_MARKERS",
+  "finish_fault_orig_pte",
+  "handle_pte_marker",
   "MEM_SOFT_DIRTY",
   "fault_around_bytes",
   "page_cluster",

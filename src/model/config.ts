@@ -30,6 +30,16 @@ export interface KernelConfig {
    * PTE_MARKER_PAGEOUT.
    */
   readonly FAULT_AROUND_MARKERS: boolean;
+  /**
+   * The RFC's second patch, in Linux since 5.19: a fault on an object's page is finished if the PTE is still what was
+   * seen at first (`finish_fault`); without it, if the PTE is none.
+   */
+  readonly finish_fault_orig_pte: boolean;
+  /**
+   * The RFC's third patch, in Linux since 5.19: a fault on a marker is one on an object's page (`handle_pte_marker`), and
+   * a zap takes markers too; without it, a marker is a bad PTE.
+   */
+  readonly handle_pte_marker: boolean;
   /** CONFIG_MEM_SOFT_DIRTY. */
   readonly MEM_SOFT_DIRTY: boolean;
   /**
@@ -51,6 +61,8 @@ const LINUX_6_1: KernelConfig = {
   PTE_MARKER_UFFD_WP: true,
   PAGEMAP_SHMEM_LOOKUP: false,
   FAULT_AROUND_MARKERS: false,
+  finish_fault_orig_pte: true,
+  handle_pte_marker: true,
   MEM_SOFT_DIRTY: true,
   fault_around_bytes: 65536,
   page_cluster: 0,
@@ -160,6 +172,11 @@ export function makeConfig(
     throw new ConfigError(
       "FAULT_AROUND_MARKERS needs PTE_MARKER_PAGEOUT: without it there are no such markers (profile rfc has it)",
     );
+  for (const needs of ["finish_fault_orig_pte", "handle_pte_marker"] as const)
+    if (config.PTE_MARKER_UFFD_WP && !config[needs])
+      throw new ConfigError(
+        `PTE_MARKER_UFFD_WP needs ${needs}: set ${needs} to true, or PTE_MARKER_UFFD_WP to false`,
+      );
   if (config.PTE_MARKER_PAGEOUT && config.release !== "6.1")
     throw new ConfigError(
       `PTE_MARKER_PAGEOUT is not in ${config.release}: the RFC's mechanism is modelled on 6.1 (profile "rfc")`,

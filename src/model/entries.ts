@@ -1,7 +1,24 @@
-/** Between the PTE's form of a swap entry and the packed one of `swap.ts`. */
+/** What a PTE in swap form is: a marker, or a swap entry, whose packed form is that of `swap.ts`. */
 
-import { swapPteHi, swapPteLo, swapPteOffset, swapPteType } from "../abi/index.ts";
+import {
+  isMarkerPte,
+  type MarkerLayout,
+  swapPteHi,
+  swapPteLo,
+  swapPteOffset,
+  swapPteType,
+} from "../abi/index.ts";
+import type { Kernel } from "./kernel.ts";
 import { packSwapEntry, swapArea, swapSlot } from "./swap.ts";
+
+/** Whether a PTE is a marker; never where the kernel has none. */
+export function isMarker(
+  k: Kernel,
+  lo: number,
+  hi: number,
+): k is Kernel & { readonly markers: MarkerLayout } {
+  return k.markers !== undefined && isMarkerPte(k.markers, lo, hi);
+}
 
 /** The packed swap entry of a swap PTE (which must be one, not a marker). */
 export function pteSwapEntry(lo: number, hi: number): number {

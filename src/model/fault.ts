@@ -5,9 +5,9 @@
 
 import {
   ERRNO,
-  isMarkerPte,
   isPteNone,
   isSwapPte,
+  type MarkerLayout,
   markerBits,
   PTE_ACCESSED,
   PTE_DIRTY,
@@ -19,8 +19,9 @@ import {
   PTE_SWP_UFFD_WP,
   PTE_UFFD_WP,
 } from "../abi/index.ts";
-import { pteSwapEntry } from "./entries.ts";
+import { isMarker, pteSwapEntry } from "./entries.ts";
 import { faultAround } from "./fault-around.ts";
+import type { FaultKind, FaultResult, FaultStage } from "./fault-stage.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Mm } from "./mm.ts";
 import { allocPage, putPage } from "./page-alloc.ts";
@@ -35,33 +36,12 @@ import {
   PG_WRITEBACK,
   ZERO_PFN,
 } from "./page-frames.ts";
+import { BLOCKED, lockedAt } from "./page-lock.ts";
 import { entryOffset } from "./page-table.ts";
 import { addAnonRmap, addNewAnonRmap, mayReuse, removeRmap } from "./rmap.ts";
-import { BLOCKED, findPage, releasePage } from "./shmem.ts";
+import { findPage, releasePage } from "./shmem.ts";
 import { freeSwapCache, swapIn } from "./swap-in.ts";
 import { VM_ACCESS_FLAGS, VM_SHARED, VM_UFFD_WP, VM_WRITE, type Vma } from "./vma.ts";
-
-export type FaultStage =
-  /** Find the area, read the PTE: none, a marker, a swap entry, or present but read-only? */
-  | "look"
-  /** A read fault on an object: map what the page cache has around it. */
-  | "map-around"
-  /** Find or make the page; read it from swap. */
-  | "get-page"
-  /** Lock the table, compare with the PTE that was seen first, install. */
-  | "install"
-  /** A write to a present, read-only page: may it be used as it is? */
-  | "write-protect"
-  /** No: make a copy. */
-  | "copy"
-  | "install-copy"
-  | "done";
-
-/** How a fault ended: "retry" means that the access is to be tried again. */
-export type FaultResult = "ok" | "retry" | "SIGSEGV" | "SIGBUS" | "ENOMEM" | "userfault";
-
-/** What the PTE said. */
-type Kind = "anonymous" | "object" | "swap";
 
 export class Fault {
   stage: FaultStage = "done";
@@ -75,13 +55,15 @@ export class Fault {
   /** The page that faulted. */
   vpn = 0;
   isWrite = false;
-  #kind: Kind = "object";
+  kind: FaultKind = "object";
+  /** The area's flags when it was found. */
+  areaFlags = 0;
   /** The PTE as first seen: signed words, which are no boxed doubles. */
-  #origLo = 0;
-  #origHi = 0;
+  origLo = 0;
+  origHi = 0;
   /** The page found or made, with a reference; of the write-protect stages the old one. */
-  #pfn = 0;
-  #copyPfn = 0;
+  pfn = 0;
+  copyPfn = 0;
 
   begin(mm: Mm, vpn: number, isWrite: boolean): void {
     this.mm = mm;
@@ -96,7 +78,7 @@ export class Fault {
   run(k: Kernel): FaultResult {
     while (this.stage !== "done") {
       this.step(k);
-      if (this.isBlocked) throw new Error(`fault at page ${this.vpn}: blocked, and nothing else runs`);
+      if (this.isBlocked) throw lockedAt(this.vpn);
     }
     return this.result;
   }
@@ -108,7 +90,8 @@ export class Fault {
         this.#look(k);
         break;
       case "map-around":
-        this.stage = faultAround(k, this.vma, this.vpn) ? this.#end("ok") : "get-page";
+        if (!this.#isSameArea()) this.#end("retry");
+        else this.stage = faultAround(k, this.vma, this.vpn) ? this.#end("ok") : "get-page";
         break;
       case "get-page":
         this.#getPage(k);
@@ -141,42 +124,39 @@ export class Fault {
       return;
     }
     this.vma = vma;
+    this.areaFlags = vma.flags;
     const table = this.mm.pageTables.find(this.vpn);
     if (table === 0) {
-      this.#origLo = 0;
-      this.#origHi = 0;
+      this.origLo = 0;
+      this.origHi = 0;
     } else {
       const chunk = k.pageTables.chunkOf(table);
       const i = entryOffset(table, this.vpn);
       k.work.pteReads++;
-      this.#origLo = chunk[i] | 0;
-      this.#origHi = chunk[i + 1] | 0;
+      this.origLo = chunk[i] | 0;
+      this.origHi = chunk[i + 1] | 0;
     }
-    if (isPteNone(this.#origLo, this.#origHi)) this.#startMissing(k);
-    else if (isSwapPte(this.#origLo, this.#origHi)) {
-      if (k.markers !== undefined && isMarkerPte(k.markers, this.#origLo, this.#origHi))
-        this.#lookAtMarker(k);
+    if (isPteNone(this.origLo, this.origHi)) this.#startMissing(k);
+    else if (isSwapPte(this.origLo, this.origHi)) {
+      if (isMarker(k, this.origLo, this.origHi)) this.#lookAtMarker(k, k.markers);
       else {
-        this.#kind = "swap";
+        this.kind = "swap";
         this.stage = "get-page";
       }
-    } else if (this.isWrite && (this.#origLo & PTE_RW) === 0) this.stage = "write-protect";
+    } else if (this.isWrite && (this.origLo & PTE_RW) === 0) this.stage = "write-protect";
     else {
       // Somebody resolved it already, as a userfaultfd handler does.
-      this.#setPte(
-        k,
-        this.#origLo | PTE_ACCESSED | (this.isWrite ? PTE_DIRTY | k.softDirtyBit : 0),
-        this.#origHi,
-      );
+      const used = PTE_ACCESSED | (this.isWrite ? PTE_DIRTY | k.softDirtyBit : 0);
+      this.#setPte(k, this.origLo | used, this.origHi);
       this.#end("ok");
     }
   }
 
   /** Nothing is mapped: `do_anonymous_page` or `do_fault`. */
   #startMissing(k: Kernel): void {
-    this.#kind = this.vma.object === null ? "anonymous" : "object";
+    this.kind = this.vma.object === null ? "anonymous" : "object";
     const around =
-      this.#kind === "object" &&
+      this.kind === "object" &&
       !this.isWrite &&
       k.faultAroundPages > 1 &&
       // Write-protected pages must fault one by one (`uffd_disable_fault_around`).
@@ -185,10 +165,13 @@ export class Fault {
   }
 
   /** `handle_pte_marker`. */
-  #lookAtMarker(k: Kernel): void {
-    const markers = k.markers;
-    if (markers === undefined) return;
-    const bits = markerBits(this.#origLo, this.#origHi);
+  #lookAtMarker(k: Kernel, markers: MarkerLayout): void {
+    if (!k.config.handle_pte_marker) {
+      k.work.badPtes++;
+      this.#end("SIGBUS");
+      return;
+    }
+    const bits = markerBits(this.origLo, this.origHi);
     if ((bits & markers.POISONED) !== 0) this.#end("SIGBUS");
     else if ((bits & markers.GUARD) !== 0) this.#end("SIGSEGV");
     else if (bits === markers.PAGEOUT && bits !== 0 && this.vma.object !== null) this.#startMissing(k);
@@ -203,23 +186,32 @@ export class Fault {
     } else this.#startMissing(k);
   }
 
+  /**
+   * Whether the area is still there and as it was found: a scheduler may have let a call of the same process come
+   * between, where Linux makes that wait for `mmap_lock`.
+   */
+  #isSameArea(): boolean {
+    return this.mm.find(this.vpn) === this.vma && this.vma.flags === this.areaFlags;
+  }
+
   #getPage(k: Kernel): void {
-    if (this.#kind === "swap") this.#getSwappedPage(k);
-    else if (this.#kind === "object") this.#getObjectPage(k);
+    if (!this.#isSameArea()) this.#end("retry");
+    else if (this.kind === "swap") this.#getSwappedPage(k);
+    else if (this.kind === "object") this.#getObjectPage(k);
     else this.#makeAnonymousPage(k);
   }
 
   #makeAnonymousPage(k: Kernel): void {
-    this.#pfn = ZERO_PFN;
+    this.pfn = ZERO_PFN;
     if (this.isWrite) {
       k.anonVmas.prepare(this.vma);
-      this.#pfn = allocPage(k, this.mm.group);
-      if (this.#pfn === 0) {
+      this.pfn = allocPage(k, this.mm.group);
+      if (this.pfn === 0) {
         this.#end("ENOMEM");
         return;
       }
-      k.frames.contents.zero(this.#pfn);
-      k.frames.flags[this.#pfn] = PG_UPTODATE | PG_SWAPBACKED;
+      k.frames.contents.zero(this.pfn);
+      k.frames.flags[this.pfn] = PG_UPTODATE | PG_SWAPBACKED;
     }
     this.stage = "install";
   }
@@ -231,26 +223,26 @@ export class Fault {
     const isCopy = this.isWrite && (vma.flags & VM_SHARED) === 0;
     if (isCopy) {
       k.anonVmas.prepare(vma);
-      this.#copyPfn = allocPage(k, this.mm.group);
-      if (this.#copyPfn === 0) {
+      this.copyPfn = allocPage(k, this.mm.group);
+      if (this.copyPfn === 0) {
         this.#end("ENOMEM");
         return;
       }
-      k.frames.flags[this.#copyPfn] = PG_SWAPBACKED;
+      k.frames.flags[this.copyPfn] = PG_SWAPBACKED;
     }
     k.majorFault = false;
     const pfn = findPage(k, object, vma.indexOf(this.vpn), "cache", this.mm.group);
     if (pfn <= 0) {
-      if (isCopy) putPage(k, this.#copyPfn);
+      if (isCopy) putPage(k, this.copyPfn);
       if (pfn === BLOCKED) this.isBlocked = true;
       else this.#end(pfn === -ERRNO.ENOMEM ? "ENOMEM" : "SIGBUS");
       return;
     }
     if (k.majorFault) this.#countMajor(k);
-    this.#pfn = pfn;
+    this.pfn = pfn;
     if (isCopy) {
-      k.frames.contents.copy(this.#copyPfn, k.frames.contents, pfn);
-      k.frames.flags[this.#copyPfn] |= PG_UPTODATE;
+      k.frames.contents.copy(this.copyPfn, k.frames.contents, pfn);
+      k.frames.flags[this.copyPfn] |= PG_UPTODATE;
     }
     this.stage = "install";
   }
@@ -263,7 +255,7 @@ export class Fault {
   /** The first part of `do_swap_page`: a private page. */
   #getSwappedPage(k: Kernel): void {
     const { frames, swap } = k;
-    const entry = pteSwapEntry(this.#origLo, this.#origHi);
+    const entry = pteSwapEntry(this.origLo, this.origHi);
     if (!this.#isUnchanged(k)) {
       // The slot may be another page's by now.
       this.#end("retry");
@@ -278,10 +270,10 @@ export class Fault {
       if ((frames.flags[cached] & PG_READAHEAD) !== 0) k.readahead.hit(k, cached);
       frames.flags[cached] |= PG_LOCKED;
       frames.refcount[cached]++;
-      this.#pfn = cached;
+      this.pfn = cached;
     } else {
-      this.#pfn = swapIn(k, entry);
-      if (this.#pfn === 0) {
+      this.pfn = swapIn(k, entry);
+      if (this.pfn === 0) {
         this.#end("ENOMEM");
         return;
       }
@@ -294,10 +286,10 @@ export class Fault {
   #isUnchanged(k: Kernel): boolean {
     const table = this.mm.pageTables.find(this.vpn);
     k.work.pteReads++;
-    if (table === 0) return isPteNone(this.#origLo, this.#origHi);
+    if (table === 0) return isPteNone(this.origLo, this.origHi);
     const chunk = k.pageTables.chunkOf(table);
     const i = entryOffset(table, this.vpn);
-    return (chunk[i] | 0) === this.#origLo && (chunk[i + 1] | 0) === this.#origHi;
+    return (chunk[i] | 0) === this.origLo && (chunk[i + 1] | 0) === this.origHi;
   }
 
   #setPte(k: Kernel, lo: number, hi: number): void {
@@ -312,18 +304,16 @@ export class Fault {
   }
 
   #install(k: Kernel): void {
-    // The area may have gone, or changed, if the scheduler let another task of the process run.
-    const isSame = this.#isUnchanged(k) && this.mm.find(this.vpn) === this.vma;
-    if (this.#kind === "swap") this.#installSwapped(k, isSame);
-    else if (this.#kind === "object") this.#installObject(k, isSame);
+    const isSame = this.#isUnchanged(k) && this.#isSameArea();
+    if (this.kind === "swap") this.#installSwapped(k, isSame);
+    else if (this.kind === "object") this.#installObject(k, isSame);
     else this.#installAnonymous(k, isSame);
   }
 
   #isWpMarker(k: Kernel): boolean {
     return (
-      k.markers !== undefined &&
-      isMarkerPte(k.markers, this.#origLo, this.#origHi) &&
-      (markerBits(this.#origLo, this.#origHi) & k.markers.UFFD_WP) !== 0
+      isMarker(k, this.origLo, this.origHi) &&
+      (markerBits(this.origLo, this.origHi) & k.markers.UFFD_WP) !== 0
     );
   }
 
@@ -331,16 +321,16 @@ export class Fault {
     const { vma } = this;
     const wp = this.#isWpMarker(k) ? PTE_UFFD_WP : 0;
     if (!isSame) {
-      if (this.#pfn !== ZERO_PFN) putPage(k, this.#pfn);
+      if (this.pfn !== ZERO_PFN) putPage(k, this.pfn);
       this.#end("retry");
-    } else if (this.#pfn === ZERO_PFN) {
+    } else if (this.pfn === ZERO_PFN) {
       this.#setPage(k, ZERO_PFN, vma.protLo | PTE_SPECIAL | wp);
       this.#end("ok");
     } else {
-      addNewAnonRmap(k, this.#pfn, vma, this.vpn);
-      k.lru.add(this.#pfn);
+      addNewAnonRmap(k, this.pfn, vma, this.vpn);
+      k.lru.add(this.pfn);
       const written = (vma.flags & VM_WRITE) !== 0 ? PTE_RW | PTE_DIRTY | k.softDirtyBit : 0;
-      this.#setPage(k, this.#pfn, wp === 0 ? vma.protLo | written : ((vma.protLo | written) & ~PTE_RW) | wp);
+      this.#setPage(k, this.pfn, wp === 0 ? vma.protLo | written : ((vma.protLo | written) & ~PTE_RW) | wp);
       this.#end(wp === 0 ? "ok" : "retry");
     }
   }
@@ -350,9 +340,11 @@ export class Fault {
     const { vma } = this;
     const { frames } = k;
     const isCopy = this.isWrite && (vma.flags & VM_SHARED) === 0;
-    if (!isSame) {
-      if (isCopy) putPage(k, this.#copyPfn);
-      releasePage(k, this.#pfn);
+    // Without the patch that compares with what was seen first, only none is as expected.
+    const isExpected = k.config.finish_fault_orig_pte || isPteNone(this.origLo, this.origHi);
+    if (!isSame || !isExpected) {
+      if (isCopy) putPage(k, this.copyPfn);
+      releasePage(k, this.pfn);
       this.#end("retry");
       return;
     }
@@ -361,15 +353,15 @@ export class Fault {
     const wp = this.#isWpMarker(k);
     if (wp) flags = (flags | PTE_UFFD_WP) & ~PTE_RW;
     if (isCopy) {
-      addNewAnonRmap(k, this.#copyPfn, vma, this.vpn);
-      k.lru.add(this.#copyPfn);
-      this.#setPage(k, this.#copyPfn, flags);
-      releasePage(k, this.#pfn);
+      addNewAnonRmap(k, this.copyPfn, vma, this.vpn);
+      k.lru.add(this.copyPfn);
+      this.#setPage(k, this.copyPfn, flags);
+      releasePage(k, this.pfn);
     } else {
-      frames.addMapper(this.#pfn);
-      frames.flags[this.#pfn] &= ~PG_LOCKED;
-      if (this.isWrite) frames.flags[this.#pfn] |= PG_DIRTY;
-      this.#setPage(k, this.#pfn, flags);
+      frames.addMapper(this.pfn);
+      frames.flags[this.pfn] &= ~PG_LOCKED;
+      if (this.isWrite) frames.flags[this.pfn] |= PG_DIRTY;
+      this.#setPage(k, this.pfn, flags);
     }
     this.#end("ok");
   }
@@ -378,15 +370,15 @@ export class Fault {
   #installSwapped(k: Kernel, isSame: boolean): void {
     const { frames, swap } = k;
     const { vma } = this;
-    const pfn = this.#pfn;
-    const entry = pteSwapEntry(this.#origLo, this.#origHi);
+    const pfn = this.pfn;
+    const entry = pteSwapEntry(this.origLo, this.origHi);
     const isCached = (frames.flags[pfn] & PG_SWAPCACHE) !== 0;
     if (!isSame) {
       releasePage(k, pfn);
       this.#end("retry");
       return;
     }
-    const exclusive = !isCached || (this.#origLo & PTE_SWP_EXCLUSIVE) !== 0;
+    const exclusive = !isCached || (this.origLo & PTE_SWP_EXCLUSIVE) !== 0;
     swap.release(entry);
     // A page that is about to be written gives up its slot, if only the swap cache and we hold it.
     if (
@@ -396,7 +388,7 @@ export class Fault {
     )
       swap.freeSwapOf(pfn);
     let flags = vma.protLo;
-    const wp = (this.#origLo & PTE_SWP_UFFD_WP) !== 0;
+    const wp = (this.origLo & PTE_SWP_UFFD_WP) !== 0;
     const mayReuse = exclusive || frames.refcount[pfn] === 1;
     if (mayReuse && this.isWrite) flags |= PTE_RW | PTE_DIRTY | k.softDirtyBit;
     else if (
@@ -406,7 +398,7 @@ export class Fault {
       k.softDirtyBit === 0
     )
       flags |= PTE_RW;
-    if ((this.#origLo & PTE_SWP_SOFT_DIRTY) !== 0) flags |= PTE_SOFT_DIRTY;
+    if ((this.origLo & PTE_SWP_SOFT_DIRTY) !== 0) flags |= PTE_SOFT_DIRTY;
     if (wp) flags = (flags | PTE_UFFD_WP) & ~PTE_RW;
     addAnonRmap(k, pfn, vma, this.vpn, mayReuse);
     this.#setPage(k, pfn, flags);
@@ -420,26 +412,26 @@ export class Fault {
   #writeProtect(k: Kernel): void {
     const { frames } = k;
     const { vma } = this;
-    if (!this.#isUnchanged(k) || this.mm.find(this.vpn) !== vma) {
+    if (!this.#isUnchanged(k) || !this.#isSameArea()) {
       this.#end("retry");
       return;
     }
-    if ((this.#origLo & PTE_UFFD_WP) !== 0 && (vma.flags & VM_UFFD_WP) !== 0) {
+    if ((this.origLo & PTE_UFFD_WP) !== 0 && (vma.flags & VM_UFFD_WP) !== 0) {
       if (vma.userfaultfd === null || !vma.userfaultfd.isAsync) {
         this.#end("userfault");
         return;
       }
       // Asynchronous: the kernel un-protects by itself.
-      this.#setPte(k, this.#origLo & ~PTE_UFFD_WP, this.#origHi);
-      this.#origLo &= ~PTE_UFFD_WP;
+      this.#setPte(k, this.origLo & ~PTE_UFFD_WP, this.origHi);
+      this.origLo &= ~PTE_UFFD_WP;
     }
-    const pfn = (this.#origLo >>> 12) | (this.#origHi << 20);
-    this.#pfn = pfn;
+    const pfn = (this.origLo >>> 12) | (this.origHi << 20);
+    this.pfn = pfn;
     const isAnon = pfn !== ZERO_PFN && (frames.flags[pfn] & PG_ANON) !== 0;
     const isShared =
       pfn !== ZERO_PFN && !isAnon && (vma.flags & (VM_WRITE | VM_SHARED)) === (VM_WRITE | VM_SHARED);
     if (isShared || (isAnon && mayReuse(k, pfn, vma))) {
-      this.#setPte(k, this.#origLo | PTE_RW | PTE_DIRTY | PTE_ACCESSED | k.softDirtyBit, this.#origHi);
+      this.#setPte(k, this.origLo | PTE_RW | PTE_DIRTY | PTE_ACCESSED | k.softDirtyBit, this.origHi);
       if (isShared) frames.flags[pfn] |= PG_DIRTY;
       k.vmstat.pgreuse++;
       this.#end("ok");
@@ -451,35 +443,40 @@ export class Fault {
 
   #copy(k: Kernel): void {
     const { frames } = k;
-    k.anonVmas.prepare(this.vma);
-    this.#copyPfn = allocPage(k, this.mm.group);
-    if (this.#copyPfn === 0) {
-      if (this.#pfn !== ZERO_PFN) putPage(k, this.#pfn);
-      this.#end("ENOMEM");
+    if (!this.#isSameArea()) {
+      this.#dropOld(k, "retry");
       return;
     }
-    if (this.#pfn === ZERO_PFN) frames.contents.zero(this.#copyPfn);
-    else frames.contents.copy(this.#copyPfn, frames.contents, this.#pfn);
-    frames.flags[this.#copyPfn] = PG_SWAPBACKED | PG_UPTODATE;
+    k.anonVmas.prepare(this.vma);
+    this.copyPfn = allocPage(k, this.mm.group);
+    if (this.copyPfn === 0) {
+      this.#dropOld(k, "ENOMEM");
+      return;
+    }
+    if (this.pfn === ZERO_PFN) frames.contents.zero(this.copyPfn);
+    else frames.contents.copy(this.copyPfn, frames.contents, this.pfn);
+    frames.flags[this.copyPfn] = PG_SWAPBACKED | PG_UPTODATE;
     this.stage = "install-copy";
   }
 
   /** The end of `wp_page_copy`. */
   #installCopy(k: Kernel): void {
     const { vma } = this;
-    const isSame = this.#isUnchanged(k) && this.mm.find(this.vpn) === vma;
-    if (!isSame) putPage(k, this.#copyPfn);
+    const isSame = this.#isUnchanged(k) && this.#isSameArea();
+    if (!isSame) putPage(k, this.copyPfn);
     else {
       const writable = (vma.flags & VM_WRITE) !== 0 ? PTE_RW : 0;
-      addNewAnonRmap(k, this.#copyPfn, vma, this.vpn);
-      k.lru.add(this.#copyPfn);
-      this.#setPage(k, this.#copyPfn, vma.protLo | writable | PTE_DIRTY | k.softDirtyBit);
-      if (this.#pfn !== ZERO_PFN) removeRmap(k, this.#pfn);
+      addNewAnonRmap(k, this.copyPfn, vma, this.vpn);
+      k.lru.add(this.copyPfn);
+      this.#setPage(k, this.copyPfn, vma.protLo | writable | PTE_DIRTY | k.softDirtyBit);
+      if (this.pfn !== ZERO_PFN) removeRmap(k, this.pfn);
     }
-    if (this.#pfn !== ZERO_PFN) {
-      if (isSame) freeSwapCache(k, this.#pfn);
-      putPage(k, this.#pfn);
-    }
-    this.#end(isSame ? "ok" : "retry");
+    if (isSame && this.pfn !== ZERO_PFN) freeSwapCache(k, this.pfn);
+    this.#dropOld(k, isSame ? "ok" : "retry");
+  }
+
+  #dropOld(k: Kernel, result: FaultResult): void {
+    if (this.pfn !== ZERO_PFN) putPage(k, this.pfn);
+    this.#end(result);
   }
 }

@@ -1,7 +1,6 @@
 /** fork (`dup_mmap`, `copy_page_range`, `mm/memory.c`): what a child gets of its parent's address space. */
 
 import {
-  isMarkerPte,
   isPteNone,
   isPtePresent,
   markerBits,
@@ -12,7 +11,7 @@ import {
   PTE_SWP_UFFD_WP,
   PTE_UFFD_WP,
 } from "../abi/index.ts";
-import { pteSwapEntry } from "./entries.ts";
+import { isMarker, pteSwapEntry } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Mm } from "./mm.ts";
 import { PG_ANON_EXCLUSIVE, ZERO_PFN } from "./page-frames.ts";
@@ -99,8 +98,8 @@ function copySwapForm(
   const lo = chunk[i];
   const hi = chunk[i + 1];
   const isRegistered = (to.flags & VM_UFFD_WP) !== 0;
-  const { markers } = k;
-  if (markers !== undefined && isMarkerPte(markers, lo, hi)) {
+  if (isMarker(k, lo, hi)) {
+    const { markers } = k;
     const outlasting = markers.POISONED | markers.GUARD | (isRegistered ? markers.UFFD_WP : 0);
     if ((markerBits(lo, hi) & outlasting) !== 0) k.pageTables.write(childChunk, j, lo, hi);
     return;

@@ -1,7 +1,7 @@
 /** What is always true, recomputed from scratch and compared. */
 
-import { isMarkerPte, isPtePresent, markerBits, PAGE_SIZE, PTE_RW, PTE_UFFD_WP } from "../abi/index.ts";
-import { pteSwapEntry } from "./entries.ts";
+import { isPtePresent, markerBits, PAGE_SIZE, PTE_RW, PTE_UFFD_WP } from "../abi/index.ts";
+import { isMarker, pteSwapEntry } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
 import { LRU_LISTS } from "./lru.ts";
 import type { Mm } from "./mm.ts";
@@ -106,7 +106,7 @@ function countArea(k: Kernel, vma: Vma, census: Census): void {
       if (pfn === ZERO_PFN) return;
       census.mapcount[pfn]++;
       checkMapped(k, vma, vpn, pfn, lo, where);
-    } else if (k.markers !== undefined && isMarkerPte(k.markers, lo, hi)) {
+    } else if (isMarker(k, lo, hi)) {
       const { UFFD_WP, PAGEOUT, POISONED, GUARD } = k.markers;
       const bits = markerBits(lo, hi);
       must(

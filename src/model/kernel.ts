@@ -27,6 +27,7 @@ import { GROUPS_MAX, type MemoryGroup, MemoryGroups } from "./memory-group.ts";
 import type { Mm } from "./mm.ts";
 import { type Watermarks, watermarksFor } from "./page-alloc.ts";
 import { BYTES_PER_FRAME, PageFrames, PG_ANON } from "./page-frames.ts";
+import { BLOCKED, PageLockedError } from "./page-lock.ts";
 import { PageOut } from "./page-out.ts";
 import { ChunkedPageStore, NoPageStore } from "./page-store.ts";
 import { PageTablePool } from "./page-table.ts";
@@ -218,9 +219,14 @@ export class Kernel {
     return this.swap.addArea(device, options.priority);
   }
 
-  /** Reads all of an area back and removes it. False if there is no room: then it stays on. */
+  /**
+   * Reads all of an area back and removes it. False if there is no room: then it stays on. Throws a
+   * {@link PageLockedError} if a task in flight has one of its pages.
+   */
   swapoff(area: SwapArea): boolean {
-    return swapoff(this, area) === 0;
+    const result = swapoff(this, area);
+    if (result === BLOCKED) throw new PageLockedError("swapoff");
+    return result === 0;
   }
 
   /** Reclaims up to `targetPages` from a group, or from all. Returns how many pages were freed. */

@@ -3,7 +3,6 @@
 import {
   type Advice,
   ERRNO,
-  isMarkerPte,
   isPtePresent,
   PAGE_SIZE,
   PTE_ACCESSED,
@@ -11,10 +10,10 @@ import {
   PTE_PRESENT,
   PTE_RW,
 } from "../abi/index.ts";
-import { pteSwapEntry } from "./entries.ts";
+import { isMarker, pteSwapEntry } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Mm } from "./mm.ts";
-import { handleFault } from "./mmu.ts";
+import { EndlessFaultError, FAULTS_MAX, handleFault } from "./mmu.ts";
 import { putPage } from "./page-alloc.ts";
 import {
   PG_ACTIVE,
@@ -107,7 +106,7 @@ function willneed(k: Kernel, vma: Vma, start: number, end: number): number {
 function willneedAnonymous(k: Kernel, vma: Vma, start: number, end: number): void {
   vma.mm.pageTables.forEach(start, end, (_vpn, chunk, i) => {
     if (isPtePresent(chunk[i])) return;
-    if (k.markers !== undefined && isMarkerPte(k.markers, chunk[i], chunk[i + 1])) return;
+    if (isMarker(k, chunk[i], chunk[i + 1])) return;
     readAhead(k, pteSwapEntry(chunk[i], chunk[i + 1]));
   });
 }
@@ -166,7 +165,7 @@ function free(k: Kernel, vma: Vma, start: number, end: number): number {
   if (vma.object !== null) return -ERRNO.EINVAL;
   vma.mm.pageTables.forEach(start, end, (_vpn, chunk, i) => {
     if (isPtePresent(chunk[i])) freePresent(k, chunk, i);
-    else if (k.markers === undefined || !isMarkerPte(k.markers, chunk[i], chunk[i + 1])) {
+    else if (!isMarker(k, chunk[i], chunk[i + 1])) {
       const entry = pteSwapEntry(chunk[i], chunk[i + 1]);
       k.pageTables.write(chunk, i, 0, 0);
       freeSwapAndCache(k, entry);
@@ -201,7 +200,8 @@ function populate(k: Kernel, vma: Vma, start: number, end: number, isWrite: bool
   const { frames } = k;
   for (let vpn = start; vpn < end; vpn++) {
     let pfn = mappedPage(k, vma.mm, vpn, isWrite);
-    while (pfn < 0) {
+    for (let tries = 0; pfn < 0; tries++) {
+      if (tries === FAULTS_MAX) throw new EndlessFaultError(vpn);
       const result = handleFault(k, vma.mm, vpn, isWrite);
       if (result === "ENOMEM") return -ERRNO.ENOMEM;
       if (result === "SIGSEGV" || result === "SIGBUS") return -ERRNO.EFAULT;

@@ -2,6 +2,7 @@ import { Errno, errnoName, PAGE_SIZE } from "../abi/index.ts";
 import type { Kernel } from "./kernel.ts";
 import type { MemoryGroup } from "./memory-group.ts";
 import { INDEX_MAX } from "./page-frames.ts";
+import { BLOCKED, PageLockedError } from "./page-lock.ts";
 import {
   cachestat,
   dropIfUnused,
@@ -34,6 +35,7 @@ export class Memfd {
   }
 
   #check(syscall: string, result: number): number {
+    if (result === BLOCKED) throw new PageLockedError(syscall);
     if (result < 0) throw new Errno(errnoName(-result), syscall);
     return result;
   }

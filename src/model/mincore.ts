@@ -1,7 +1,7 @@
 /** mincore (`mm/mincore.c`), for an owner of the file: looks pages up, changes nothing. */
 
-import { ERRNO, isMarkerPte, isPteNone, isPtePresent } from "../abi/index.ts";
-import { pteSwapEntry } from "./entries.ts";
+import { ERRNO, isPteNone, isPtePresent } from "../abi/index.ts";
+import { isMarker, pteSwapEntry } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Mm } from "./mm.ts";
 import { entryOffset } from "./page-table.ts";
@@ -29,8 +29,7 @@ function isResident(k: Kernel, vma: Vma, vpn: number): boolean {
     const lo = chunk[i];
     const hi = chunk[i + 1];
     if (isPtePresent(lo)) return true;
-    const isMarker = k.markers !== undefined && isMarkerPte(k.markers, lo, hi);
-    if (!isPteNone(lo, hi) && !isMarker) return k.swap.lookUp(pteSwapEntry(lo, hi)) > 0;
+    if (!isPteNone(lo, hi) && !isMarker(k, lo, hi)) return k.swap.lookUp(pteSwapEntry(lo, hi)) > 0;
   }
   return vma.object !== null && isInCore(k, vma.object, vma.indexOf(vpn));
 }

@@ -17,6 +17,21 @@ import { VM_UFFD_WP } from "./vma.ts";
 /** Why an access could not be made. */
 export type AccessError = "SIGSEGV" | "SIGBUS" | "ENOMEM";
 
+/** An access takes a few faults at the most; one that has taken so many, with nobody else running, takes for ever. */
+export const FAULTS_MAX = 32;
+
+/** A fault that is handled again and again and gets the access no further: the processor would be stuck there. */
+export class EndlessFaultError extends Error {
+  override readonly name = "EndlessFaultError";
+
+  constructor(vpn: number) {
+    super(
+      `page 0x${(vpn * PAGE_SIZE).toString(16)}: the fault was handled ${FAULTS_MAX} times, and the access still ` +
+        "faults: it would be retried for ever",
+    );
+  }
+}
+
 /** The reason for the last {@link access} that returned -1. */
 export let accessError: AccessError = "SIGSEGV";
 
@@ -25,24 +40,30 @@ export let accessError: AccessError = "SIGSEGV";
  * and faults as often as needed. -1 if it can't be reached, and then {@link accessError} says why.
  */
 export function access(k: Kernel, mm: Mm, vpn: number, isWrite: boolean): number {
-  for (;;) {
-    const table = mm.pageTables.find(vpn);
-    if (table !== 0) {
-      const chunk = k.pageTables.chunkOf(table);
-      const i = entryOffset(table, vpn);
-      const lo = chunk[i];
-      if ((lo & PTE_PRESENT) !== 0 && (!isWrite || (lo & PTE_RW) !== 0)) {
-        chunk[i] = lo | (isWrite ? PTE_ACCESSED | PTE_DIRTY : PTE_ACCESSED);
-        return (lo >>> 12) | (chunk[i + 1] << 20);
-      }
-    }
+  for (let tries = 0; ; ) {
+    const pfn = walk(k, mm, vpn, isWrite);
+    if (pfn >= 0) return pfn;
     let result = handleFault(k, mm, vpn, isWrite);
     while (result === "handled") result = handleFault(k, mm, vpn, isWrite);
-    if (result !== "ok") {
+    if (result === "ok") {
+      if (++tries === FAULTS_MAX) throw new EndlessFaultError(vpn);
+    } else {
       accessError = result;
       return -1;
     }
   }
+}
+
+/** What the processor does by itself: the frame that the PTE maps, its bits set; -1 if it must fault. */
+export function walk(k: Kernel, mm: Mm, vpn: number, isWrite: boolean): number {
+  const table = mm.pageTables.find(vpn);
+  if (table === 0) return -1;
+  const chunk = k.pageTables.chunkOf(table);
+  const i = entryOffset(table, vpn);
+  const lo = chunk[i];
+  if ((lo & PTE_PRESENT) === 0 || (isWrite && (lo & PTE_RW) === 0)) return -1;
+  chunk[i] = lo | (isWrite ? PTE_ACCESSED | PTE_DIRTY : PTE_ACCESSED);
+  return (lo >>> 12) | (chunk[i + 1] << 20);
 }
 
 /**

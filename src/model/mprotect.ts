@@ -2,7 +2,6 @@
 
 import {
   ERRNO,
-  isMarkerPte,
   isPteNone,
   isPtePresent,
   markerBits,
@@ -14,6 +13,7 @@ import {
   PTE_SWP_UFFD_WP,
   PTE_UFFD_WP,
 } from "../abi/index.ts";
+import { isMarker } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Mm } from "./mm.ts";
 import { PG_ANON, PG_ANON_EXCLUSIVE, ZERO_PFN } from "./page-frames.ts";
@@ -100,8 +100,8 @@ function changeSwapForm(k: Kernel, vma: Vma, chunk: Uint32Array, i: number, chan
   if (change.userfaultfd === "nothing") return;
   const lo = chunk[i];
   const hi = chunk[i + 1];
-  const { markers } = k;
-  if (markers !== undefined && isMarkerPte(markers, lo, hi)) {
+  if (isMarker(k, lo, hi)) {
+    const { markers } = k;
     const bits = markerBits(lo, hi);
     if ((bits & markers.POISONED) !== 0) return;
     if (change.userfaultfd === "protect") {

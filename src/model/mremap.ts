@@ -2,7 +2,6 @@
 
 import {
   ERRNO,
-  isMarkerPte,
   isPtePresent,
   markerBits,
   PTE_SOFT_DIRTY,
@@ -10,6 +9,7 @@ import {
   PTE_SWP_UFFD_WP,
   PTE_UFFD_WP,
 } from "../abi/index.ts";
+import { isMarker } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
 import { type Mm, TASK_PAGES } from "./mm.ts";
 import { munmap } from "./mmap.ts";
@@ -93,14 +93,7 @@ function movePtes(k: Kernel, vma: Vma, start: number, sizePages: number, to: num
 function movedPte(k: Kernel, vma: Vma, lo: number, hi: number): number | undefined {
   const dropsWp = vma.userfaultfd !== null;
   if (isPtePresent(lo)) return (lo | k.softDirtyBit) & (dropsWp ? ~PTE_UFFD_WP : -1);
-  const { markers } = k;
-  if (
-    markers !== undefined &&
-    isMarkerPte(markers, lo, hi) &&
-    (markerBits(lo, hi) & markers.UFFD_WP) !== 0 &&
-    dropsWp
-  )
-    return undefined;
+  if (isMarker(k, lo, hi) && (markerBits(lo, hi) & k.markers.UFFD_WP) !== 0 && dropsWp) return undefined;
   const softDirty = k.softDirtyBit === PTE_SOFT_DIRTY ? PTE_SWP_SOFT_DIRTY : 0;
   return (lo | softDirty) & (dropsWp ? ~PTE_SWP_UFFD_WP : -1);
 }

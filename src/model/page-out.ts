@@ -43,19 +43,19 @@ export class PageOut {
   /** Whether the page was freed, once done. */
   freed = false;
   pfn = 0;
-  #ignoreReferences = false;
-  readonly #mappers: Vma[] = [];
-  #nextMapper = 0;
+  ignoreReferences = false;
+  readonly mappers: Vma[] = [];
+  nextMapper = 0;
   /** The page's bytes went to swap and are not here any more. */
-  #isGiven = false;
+  isGiven = false;
 
   /** Starts on a page that was isolated (see `isolate`). */
   begin(pfn: number, ignoreReferences: boolean): void {
     this.pfn = pfn;
     this.stage = "lock";
     this.freed = false;
-    this.#isGiven = false;
-    this.#ignoreReferences = ignoreReferences;
+    this.isGiven = false;
+    this.ignoreReferences = ignoreReferences;
   }
 
   run(k: Kernel): void {
@@ -99,7 +99,7 @@ export class PageOut {
       this.#putBack(k, "activate");
       return;
     }
-    if (!this.#ignoreReferences && this.#isReferenced(k)) return;
+    if (!this.ignoreReferences && this.#isReferenced(k)) return;
     const isAnon = (flags[this.pfn] & (PG_ANON | PG_SWAPBACKED)) === (PG_ANON | PG_SWAPBACKED);
     this.stage = isAnon && (flags[this.pfn] & PG_SWAPCACHE) === 0 ? "add-to-swap" : "unmap";
     this.#startUnmap(k);
@@ -128,18 +128,18 @@ export class PageOut {
   }
 
   #startUnmap(k: Kernel): void {
-    this.#mappers.length = 0;
-    this.#nextMapper = 0;
-    if (k.frames.mapcount[this.pfn] > 0) collectMappers(k, this.pfn, this.#mappers);
+    this.mappers.length = 0;
+    this.nextMapper = 0;
+    if (k.frames.mapcount[this.pfn] > 0) collectMappers(k, this.pfn, this.mappers);
   }
 
   #unmap(k: Kernel): void {
     const { mapcount } = k.frames;
-    if (mapcount[this.pfn] > 0 && this.#nextMapper < this.#mappers.length) {
-      tryToUnmapOne(k, this.pfn, this.#mappers[this.#nextMapper++]);
+    if (mapcount[this.pfn] > 0 && this.nextMapper < this.mappers.length) {
+      tryToUnmapOne(k, this.pfn, this.mappers[this.nextMapper++]);
       return;
     }
-    this.#mappers.length = 0;
+    this.mappers.length = 0;
     if (mapcount[this.pfn] > 0) this.#putBack(k, "activate");
     else this.stage = (k.frames.flags[this.pfn] & PG_DIRTY) !== 0 ? "write" : "free";
   }
@@ -155,8 +155,8 @@ export class PageOut {
     flags[this.pfn] &= ~PG_DIRTY;
     const { device } = k.swap.area(k.frames.swapEntry[this.pfn]);
     // Locked and unmapped, with no reference but the swap cache's and ours: nobody will see the page again.
-    this.#isGiven = device.synchronous && k.frames.refcount[this.pfn] === 2;
-    if (this.#isGiven) k.swap.give(this.pfn);
+    this.isGiven = device.synchronous && k.frames.refcount[this.pfn] === 2;
+    if (this.isGiven) k.swap.give(this.pfn);
     else k.swap.write(this.pfn);
     if (device.synchronous) this.stage = "free";
     else {
@@ -188,8 +188,8 @@ export class PageOut {
   }
 
   #putBack(k: Kernel, how: PutBack): void {
-    if (this.#isGiven)
-      throw new Error(`frame ${this.pfn}: its bytes are in swap alone, and it is still in use`);
+    // Somebody has got hold of the page in the swap cache since its bytes went: it is as it was before the write.
+    if (this.isGiven) k.swap.readBack(this.pfn);
     const { flags } = k.frames;
     if (how === "activate") {
       if ((flags[this.pfn] & PG_SWAPCACHE) !== 0 && (flags[this.pfn] & PG_WRITEBACK) === 0 && k.swap.isFull)

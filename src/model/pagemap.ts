@@ -5,7 +5,6 @@
 
 import {
   Errno,
-  isMarkerPte,
   markerBits,
   PAGEMAP_ENTRY_BYTES,
   PM_HI_FILE,
@@ -24,6 +23,7 @@ import {
   swapPteOffset,
   swapPteType,
 } from "../abi/index.ts";
+import { isMarker } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
 import { type Mm, TASK_PAGES } from "./mm.ts";
 import { PG_ANON } from "./page-frames.ts";
@@ -186,7 +186,7 @@ function encodeSwapForm(
   let flags = PM_HI_SWAP | areaFlags;
   if ((lo & PTE_SWP_SOFT_DIRTY) !== 0) flags |= PM_HI_SOFT_DIRTY;
   if ((lo & PTE_SWP_UFFD_WP) !== 0) flags |= PM_HI_UFFD_WP;
-  if (k.markers !== undefined && isMarkerPte(k.markers, lo, hi)) {
+  if (isMarker(k, lo, hi)) {
     const bits = markerBits(lo, hi);
     if ((bits & k.markers.UFFD_WP) !== 0) flags |= PM_HI_UFFD_WP;
     if ((bits & k.markers.GUARD) !== 0) flags |= PM_HI_GUARD_REGION;

@@ -6,13 +6,13 @@ import {
   type ErrnoCode,
   errnoName,
   FaultSignal,
-  isMarkerPte,
   isPtePresent,
   isSwapPte,
   MADV,
   PAGE_SIZE,
 } from "../abi/index.ts";
-import { pteSwapEntry } from "./entries.ts";
+import { Access } from "./access.ts";
+import { isMarker, pteSwapEntry } from "./entries.ts";
 import { Fault } from "./fault.ts";
 import { copyAddressSpace } from "./fork.ts";
 import type { Kernel } from "./kernel.ts";
@@ -26,6 +26,7 @@ import { mmap, munmap, unmapAll } from "./mmap.ts";
 import { access, accessError } from "./mmu.ts";
 import { mprotect } from "./mprotect.ts";
 import { mremap } from "./mremap.ts";
+import { BLOCKED, PageLockedError } from "./page-lock.ts";
 import { entryOffset } from "./page-table.ts";
 import { Pagemap } from "./pagemap.ts";
 import { type SmapsEntry, smaps } from "./smaps.ts";
@@ -43,14 +44,14 @@ import {
 } from "./vma.ts";
 
 /** What a mapping may be used for. */
-export interface Access {
+export interface Protections {
   /** True unless said otherwise. */
   readonly read?: boolean;
   readonly write?: boolean;
   readonly exec?: boolean;
 }
 
-export interface MmapOptions extends Access {
+export interface MmapOptions extends Protections {
   readonly lengthBytes: number;
   /** A hint, or the address itself with `fixed`. */
   readonly address?: number;
@@ -73,7 +74,7 @@ export interface MremapOptions {
   readonly to?: number;
 }
 
-function accessFlags(access: Access): number {
+function accessFlags(access: Protections): number {
   return (
     (access.read === false ? 0 : VM_READ) |
     (access.write === true ? VM_WRITE : 0) |
@@ -93,6 +94,7 @@ function mustBeAligned(address: number): void {
 }
 
 function check(syscall: string, result: number): number {
+  if (result === BLOCKED) throw new PageLockedError(syscall);
   if (result < 0) throw new Errno(errnoName(-result), syscall);
   return result;
 }
@@ -166,7 +168,7 @@ export class Process {
     check("munmap", munmap(this.#kernel, this.mm, start, start + toPages("munmap", lengthBytes)));
   }
 
-  mprotect(address: number, lengthBytes: number, access: Access): void {
+  mprotect(address: number, lengthBytes: number, access: Protections): void {
     const start = toVpn("mprotect", address);
     check(
       "mprotect",
@@ -309,6 +311,11 @@ export class Process {
     for (let at = address; at < end; at += PAGE_SIZE) this.#access(at, true);
   }
 
+  /** A load or store of a page, not begun: for a scheduler that steps it. */
+  startAccess(address: number, how: "load" | "store"): Access {
+    return new Access(this.mm, Math.floor(address / PAGE_SIZE), how);
+  }
+
   /** A fault of its own at an address, not begun: for a scheduler that steps it. */
   startFault(address: number, isWrite: boolean): Fault {
     const fault = new Fault();
@@ -335,7 +342,7 @@ export class Process {
     const lo = chunk[i];
     const hi = chunk[i + 1];
     if (isPtePresent(lo)) return (lo >>> 12) | (hi << 20);
-    if (!isSwapPte(lo, hi) || (k.markers !== undefined && isMarkerPte(k.markers, lo, hi))) return -1;
+    if (!isSwapPte(lo, hi) || isMarker(k, lo, hi)) return -1;
     const cached = k.swap.lookUp(pteSwapEntry(lo, hi));
     return cached > 0 ? cached : -1;
   }

@@ -1,16 +1,16 @@
 /** Running faults and page-outs a stage at a time, in an order that somebody chooses. */
 
+import type { Access } from "./access.ts";
 import type { Fault } from "./fault.ts";
 import type { Kernel } from "./kernel.ts";
 import type { PageOut } from "./page-out.ts";
 
-/** Something that goes through stages: a {@link Fault} or a {@link PageOut}. */
-export type Task = Fault | PageOut;
+/** Something that goes through stages. */
+export type Task = Access | Fault | PageOut;
 
 /**
- * Steps the tasks until all are done. `choose(n)` picks which of the `n` that can go on does the next stage, 0 to n
- * - 1;
- * so the same scenario runs in any order, at random from a seed, or in all orders there are.
+ * Steps the tasks until all are done. `choose(n)` picks which of the `n` that can go on does the next stage, 0 to
+ * n - 1; so the same scenario runs in any order, at random from a seed, or in all orders there are.
  * Throws if none can go on, which would be a deadlock of the model.
  */
 export function interleave(k: Kernel, tasks: readonly Task[], choose: (count: number) => number): void {

@@ -13,6 +13,7 @@ import {
   PG_UPTODATE,
   PG_WRITEBACK,
 } from "./page-frames.ts";
+import { BLOCKED } from "./page-lock.ts";
 import { cacheEntryOfSwap, type ShmemObject, swapOfCacheEntry } from "./shmem-object.ts";
 import { freeSwapAndCache, goesPastSwapCache, newSwapPage, swapIn } from "./swap-in.ts";
 import { unmapMappingRange } from "./zap.ts";
@@ -27,9 +28,6 @@ export type ShmemGet =
   | "write"
   /** Allocate it without making it content (fallocate). */
   | "fallocate";
-
-/** {@link findPage} must wait: somebody has the page locked, or it is being written out. */
-export const BLOCKED = -1000;
 
 /**
  * `shmem_get_folio`: the object's page at `index`, locked and with a reference.

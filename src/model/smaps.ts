@@ -1,7 +1,7 @@
 /** `/proc/PID/smaps` (`fs/proc/task_mmu.c`), its totals for each area. Changes nothing. */
 
-import { isMarkerPte, isPteNone, isPtePresent, PAGE_SIZE, PTE_ACCESSED, PTE_DIRTY } from "../abi/index.ts";
-import { pteSwapEntry } from "./entries.ts";
+import { isPteNone, isPtePresent, PAGE_SIZE, PTE_ACCESSED, PTE_DIRTY } from "../abi/index.ts";
+import { isMarker, pteSwapEntry } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
 import { perms } from "./maps.ts";
 import type { Mm } from "./mm.ts";
@@ -66,7 +66,7 @@ function smapsOf(k: Kernel, vma: Vma): SmapsEntry {
 function addPte(k: Kernel, totals: Totals, lo: number, hi: number): void {
   if (isPteNone(lo, hi)) return;
   if (!isPtePresent(lo)) {
-    if (k.markers !== undefined && isMarkerPte(k.markers, lo, hi)) return;
+    if (isMarker(k, lo, hi)) return;
     totals.swap += PAGE_SIZE;
     totals.swapPss += PAGE_SIZE / Math.max(1, k.swap.count(pteSwapEntry(lo, hi)));
     return;

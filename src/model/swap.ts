@@ -273,6 +273,12 @@ export class Swap {
     else device.give(swapSlot(entry), this.#frames.contents, pfn);
   }
 
+  /** Undoes a {@link give}: the page has its bytes again, and the slot too. No read of the device's, in truth. */
+  readBack(pfn: number): void {
+    const entry = this.#frames.swapEntry[pfn];
+    this.area(entry).device.read(swapSlot(entry), this.#frames.contents, pfn);
+  }
+
   #countWrite(): void {
     this.#vmstat.pswpout++;
     this.#work.swapWrites++;

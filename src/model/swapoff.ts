@@ -2,7 +2,6 @@
 
 import {
   ERRNO,
-  isMarkerPte,
   isPtePresent,
   PTE_ACCESSED,
   PTE_SOFT_DIRTY,
@@ -11,17 +10,21 @@ import {
   PTE_SWP_UFFD_WP,
   PTE_UFFD_WP,
 } from "../abi/index.ts";
-import { pteSwapEntry } from "./entries.ts";
+import { isMarker, pteSwapEntry } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
 import { putPage } from "./page-alloc.ts";
 import { PG_LOCKED, PG_WRITEBACK } from "./page-frames.ts";
+import { BLOCKED } from "./page-lock.ts";
 import { addAnonRmap } from "./rmap.ts";
 import { unuseObject } from "./shmem.ts";
 import { type SwapArea, swapArea } from "./swap.ts";
 import { readSwapCache } from "./swap-in.ts";
 import type { Vma } from "./vma.ts";
 
-/** Reads everything back and removes the area. Returns 0, or minus ENOMEM if it doesn't fit: then the area stays on. */
+/**
+ * Reads everything back and removes the area. Returns 0, or minus ENOMEM if it doesn't fit, or {@link BLOCKED} if a page
+ * must be waited for: then the area stays on.
+ */
 export function swapoff(k: Kernel, area: SwapArea): number {
   area.writeOk = false;
   const isOfArea = (entry: number): boolean => swapArea(entry) === area.type;
@@ -34,7 +37,7 @@ export function swapoff(k: Kernel, area: SwapArea): number {
     dropCacheOnly(k, area);
     if (error !== 0 || area.usedSlots === used) {
       area.writeOk = true;
-      return -ERRNO.ENOMEM;
+      return error === BLOCKED || hasLockedPage(k, area) ? BLOCKED : -ERRNO.ENOMEM;
     }
   }
   k.swap.removeArea(area);
@@ -48,8 +51,7 @@ function unuseVma(k: Kernel, vma: Vma, area: SwapArea): number {
   vma.mm.pageTables.forEach(vma.start, vma.end, (vpn, chunk, i) => {
     const lo = chunk[i];
     const hi = chunk[i + 1];
-    if (error !== 0 || isPtePresent(lo) || (k.markers !== undefined && isMarkerPte(k.markers, lo, hi)))
-      return;
+    if (error !== 0 || isPtePresent(lo) || isMarker(k, lo, hi)) return;
     const entry = pteSwapEntry(lo, hi);
     if (swapArea(entry) !== area.type) return;
     const pfn = readSwapCache(k, entry);
@@ -79,6 +81,15 @@ function unusePte(k: Kernel, vma: Vma, vpn: number, chunk: Uint32Array, i: numbe
   k.pageTables.write(chunk, i, (pfn << 12) | flags, (pfn >>> 20) | vma.protHi);
   swap.release(entry);
   swap.freeSwapOf(pfn);
+}
+
+/** Whether a page of the area is in a task's hands. */
+function hasLockedPage(k: Kernel, area: SwapArea): boolean {
+  for (let slot = 1; slot < area.unusedFrom; slot++) {
+    const pfn = area.cache[slot];
+    if (pfn > 0 && (k.frames.flags[pfn] & (PG_LOCKED | PG_WRITEBACK)) !== 0) return true;
+  }
+  return false;
 }
 
 /** Slots that only the swap cache holds. */

@@ -36,6 +36,8 @@ export class Work {
   swapWrites = 0;
   /** VMAs visited to find a page's mappings. */
   rmapVisits = 0;
+  /** Faults on PTEs that the kernel can't make sense of (`print_bad_pte`). */
+  badPtes = 0;
   /** Page tables allocated. */
   pageTables = 0;
 }

@@ -1,7 +1,6 @@
 /** Taking pages out of page tables (`zap_pte_range`, `unmap_mapping_range`, `mm/memory.c`). */
 
 import {
-  isMarkerPte,
   isPteNone,
   isPtePresent,
   markerBits,
@@ -10,7 +9,7 @@ import {
   PTE_SWP_UFFD_WP,
   PTE_UFFD_WP,
 } from "../abi/index.ts";
-import { pteSwapEntry } from "./entries.ts";
+import { isMarker, pteSwapEntry } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
 import { PG_ANON, PG_DIRTY, ZERO_PFN } from "./page-frames.ts";
 import { entryOffset, tableEnd } from "./page-table.ts";
@@ -64,8 +63,10 @@ function zapPresent(k: Kernel, vma: Vma, chunk: Uint32Array, i: number, scope: Z
 function zapSwapForm(k: Kernel, vma: Vma, chunk: Uint32Array, i: number, scope: ZapScope): void {
   const lo = chunk[i];
   const hi = chunk[i + 1];
-  if (k.markers !== undefined && isMarkerPte(k.markers, lo, hi)) {
+  if (isMarker(k, lo, hi)) {
     if (scope !== "markers too" && outlivesZap(k, vma, markerBits(lo, hi))) return;
+    // What is no swap entry that it knows, a zap of an object's pages leaves.
+    if (scope === "shared" && !k.config.handle_pte_marker) return;
     k.pageTables.write(chunk, i, 0, 0);
     return;
   }
