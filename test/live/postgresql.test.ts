@@ -1,21 +1,21 @@
 /** PostgreSQL that nobody prepared: which of its shared buffers are swapped out. */
 import { expect, test } from "vitest";
 import { ZramSwap } from "../../src/linux/zram.ts";
+import { expectAgreement } from "../support/agreement.ts";
 import { LIVE_TIMEOUT_MS, needs, needsMemoryCgroup, needsZram } from "../support/live.ts";
 import { PostgresServer } from "../support/postgresql.ts";
-import { expectSharedMemory } from "../support/residency.ts";
 
 const MIB = 1 << 20;
 
 test.for([
-  { type: "mmap", path: /^\/dev\/zero$/ },
-  { type: "sysv", path: /^\/SYSV/ },
+  { type: "mmap", name: /^shared anonymous$/ },
+  { type: "sysv", name: /^SYSV 0x/ },
 ])(
   "shared buffers, shared_memory_type=$type",
   {
     timeout: LIVE_TIMEOUT_MS,
   },
-  async ({ type, path }, context) => {
+  async ({ type, name }, context) => {
     needsZram(context);
     needsMemoryCgroup(context);
     needs(context, PostgresServer.obstacle());
@@ -42,11 +42,12 @@ test.for([
     const pids = confined.pids();
     expect(pids.length).toBeGreaterThanOrEqual(4);
     for (const pid of pids) {
-      const buffers = expectSharedMemory(pid).find(
-        (mapping) => path.test(mapping.path) && mapping.pages > 65_536,
+      const buffers = expectAgreement(pid).find(
+        ({ mapping, states }) => name.test(mapping.name) && states.length > 65_536,
       );
-      expect(buffers?.swapped).toBeGreaterThan(5000);
-      expect(buffers?.swapped).toBeLessThan(45_000);
+      expect(buffers?.counts.swapped).toBeGreaterThan(5000);
+      expect(buffers?.counts.swapped).toBeLessThan(45_000);
+      expect(buffers?.counts.unknown).toBe(0);
     }
     confined.resume();
     // It lives on, and its buffers hold what they held.

@@ -1,9 +1,9 @@
 /** A QEMU guest that nobody prepared, its memory a memfd: which of it is swapped out. */
 import { expect, test } from "vitest";
 import { ZramSwap } from "../../src/linux/zram.ts";
+import { expectAgreement } from "../support/agreement.ts";
 import { LIVE_TIMEOUT_MS, needs, needsMemoryCgroup, needsZram } from "../support/live.ts";
 import { QemuGuest } from "../support/qemu.ts";
-import { expectSharedMemory } from "../support/residency.ts";
 
 const MIB = 1 << 20;
 const FILLED_PAGES = 200 * 256;
@@ -22,11 +22,11 @@ test("a guest's memory in a memfd", { timeout: LIVE_TIMEOUT_MS }, async (context
   expect(guest.wrongPages(0, sample)).toBe(0);
 
   guest.confined.pause();
-  const ram = expectSharedMemory(pid).find((mapping) => mapping.path.includes("memory-backend-memfd"));
-  expect(ram?.pages).toBe(256 * 256);
-  expect(ram?.swapped).toBeGreaterThan(5000);
-  // Outside of what the guest and its firmware touched, nothing was ever allocated.
-  expect(ram?.holes).toBeGreaterThan(256 * 256 - FILLED_PAGES - 1024);
+  const ram = expectAgreement(pid).find(({ mapping }) => mapping.name.includes("memory-backend-memfd"));
+  expect(ram?.states.length).toBe(256 * 256);
+  expect(ram?.counts.swapped).toBeGreaterThan(5000);
+  // What neither the guest nor its firmware touched was never allocated.
+  expect(ram?.counts.hole).toBeGreaterThan(256 * 256 - FILLED_PAGES - 1024);
   guest.confined.resume();
   expect(guest.wrongPages(0, FILLED_PAGES)).toBe(0);
 });

@@ -1,0 +1,36 @@
+/** What must agree about where a process's pages are, whoever is asked. */
+import { expect } from "vitest";
+import { PAGE_SIZE } from "../../src/abi/index.ts";
+import { readSmaps } from "../../src/linux/index.ts";
+import {
+  ExactDetector,
+  LinuxTarget,
+  type MappingScan,
+  PageCacheDetector,
+  STATE_MASK,
+} from "../../src/residency/index.ts";
+
+/**
+ * Scans all mappings of a process at rest, and expects the exact detector (new to it, and when it remembers) and the
+ * page-cache detector to agree on every page, and smaps to agree on how many are in swap. Returns the exact answer.
+ */
+export function expectAgreement(pid: number): MappingScan[] {
+  using target = LinuxTarget.open(pid);
+  const exact = new ExactDetector(target);
+  const pageCache = new PageCacheDetector(target);
+  const swapBytes = new Map(readSmaps(pid).map(({ start, fields }) => [start, fields.Swap]));
+  return target.mappings().map((mapping) => {
+    const asked = pageCache.scan(mapping);
+    const answers = [exact.scan(mapping), exact.scan(mapping)];
+    for (const { states } of answers) {
+      const differs = states.findIndex((state, page) => ((state ^ asked.states[page]) & STATE_MASK) !== 0);
+      expect(differs, `first page of ${mapping.name} that differs`).toBe(-1);
+    }
+    // Of private mappings smaps counts the process's own pages and, where nobody wrote, the object's.
+    if (mapping.kind === "anon" || (mapping.kind === "shmem" && mapping.shared)) {
+      const inSwap = asked.counts.swapped + asked.counts["swap-cached"];
+      expect(inSwap * PAGE_SIZE, `Swap of ${mapping.name}`).toBe(swapBytes.get(mapping.start));
+    }
+    return answers[1];
+  });
+}
