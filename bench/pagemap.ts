@@ -61,7 +61,7 @@ function kernelContender(): Contender & { close(): void } {
 }
 
 function presentModel(pageoutMarkers: boolean): ModelShmem {
-  const model = new ModelShmem({ sizePages, swap: "memory", pageoutMarkers });
+  const model = new ModelShmem({ sizePages, swap: "memory", config: { PTE_MARKER_PAGEOUT: pageoutMarkers } });
   const page = new Uint8Array(PAGE_BYTES).fill(seed);
   for (let i = 0; i < sizePages; i++) model.process.writeBytes(model.address + i * PAGE_BYTES, page);
   return model;

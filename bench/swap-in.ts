@@ -71,7 +71,7 @@ function modelContender(name: string, model: ModelShmem): Contender {
 }
 
 function filledModel(swap: "memory" | "file", pageoutMarkers: boolean): ModelShmem {
-  const model = new ModelShmem({ sizePages, swap, pageoutMarkers });
+  const model = new ModelShmem({ sizePages, swap, config: { PTE_MARKER_PAGEOUT: pageoutMarkers } });
   model.fill({ kind: "incompressible", seed });
   return model;
 }

@@ -1,8 +1,8 @@
-/** One process of the model with one shared mapping, for the benches. */
+/** One process of the model with one shared mapping, its pages full of checked bytes. */
 import { mkdtempSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Kernel, MemorySwapDevice, type SwapDevice } from "../model/index.ts";
+import { Kernel, type KernelConfig, MemorySwapDevice, type SwapDevice } from "../model/index.ts";
 import { FileSwapDevice } from "../model/swap-device/file.ts";
 import { type ContentKind, checkPages, fillPages, PAGE_BYTES } from "./page-content.ts";
 
@@ -18,7 +18,8 @@ const TMPFS_MAGIC = 0x01021994;
 export interface ModelOptions {
   readonly sizePages: number;
   readonly swap: "memory" | "file";
-  readonly pageoutMarkers: boolean;
+  /** Switches set otherwise than in the profile `rfc`. */
+  readonly config: Partial<KernelConfig>;
 }
 
 export type WorkCounts = Record<string, number>;
@@ -39,7 +40,7 @@ export class ModelShmem {
     const slots = options.sizePages + SPARE_SLOTS + HEADER_SLOTS;
     let device: SwapDevice;
     if (options.swap === "file") {
-      const directory = mkdtempSync(join(tmpdir(), "ptemark-bench-"));
+      const directory = mkdtempSync(join(tmpdir(), "ptemark-swap-"));
       this.#removeFile = () => rmSync(directory, { recursive: true, force: true });
       process.on("exit", this.#removeFile);
       if (statfsSync(directory).type === TMPFS_MAGIC)
@@ -51,7 +52,7 @@ export class ModelShmem {
     }
     this.kernel = new Kernel({
       profile: "rfc",
-      config: { PTE_MARKER_PAGEOUT: options.pageoutMarkers },
+      config: options.config,
       memoryPages: options.sizePages + SPARE_FRAMES,
       swap: [device],
     });

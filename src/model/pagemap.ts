@@ -93,8 +93,10 @@ function readArea(k: Kernel, vma: Vma, start: number, end: number, words: Uint32
     // What is looked up may change while the table stays as it is.
     const looksUp = k.config.PAGEMAP_SHMEM_LOOKUP && vma.object !== null;
     if (stop - vpn === PTRS_PER_TABLE && !looksUp) words.set(wholeTable(k, table, areaFlags), out);
-    else readTable(k, table, entryOffset(table, vpn), stop - vpn, areaFlags, words, out);
-    if (looksUp) lookUpHoles(k, vma, vpn, stop, words, out);
+    else {
+      const nones = readTable(k, table, entryOffset(table, vpn), stop - vpn, areaFlags, words, out);
+      if (looksUp && nones > 0) lookUpNones(k, vma, vpn, stop, words, out);
+    }
     out += (stop - vpn) * 2;
     vpn = stop;
   }
@@ -105,7 +107,7 @@ function readArea(k: Kernel, vma: Vma, start: number, end: number, words: Uint32
  * page in swap (the swap cache included) becomes PM_SWAP with type and offset. Where there is no page table, nobody
  * calls this, as in the series.
  */
-function lookUpHoles(k: Kernel, vma: Vma, start: number, end: number, words: Uint32Array, out: number): void {
+function lookUpNones(k: Kernel, vma: Vma, start: number, end: number, words: Uint32Array, out: number): void {
   const { object } = vma;
   if (object === null) return;
   let index = vma.indexOf(start);
@@ -131,7 +133,7 @@ function wholeTable(k: Kernel, table: number, areaFlags: number): Uint32Array {
   return words;
 }
 
-/** The hot loop: `count` entries of one table. */
+/** The hot loop: `count` entries of one table. Returns how many of the PTEs are none. */
 export function readTable(
   k: Kernel,
   table: number,
@@ -140,7 +142,7 @@ export function readTable(
   areaFlags: number,
   words: Uint32Array,
   out: number,
-): void {
+): number {
   const chunk = k.pageTables.chunkOf(table);
   k.work.pteReads += count;
   const pageFlags = k.frames.flags;
@@ -154,6 +156,7 @@ export function readTable(
   const softDirtyBit = PTE_SOFT_DIRTY | 0;
   const uffdWpBit = PTE_UFFD_WP | 0;
   const anon = PG_ANON | 0;
+  let nones = 0;
   for (const stop = i + count * 2; i < stop; i += 2, out += 2) {
     const lo = chunk[i] | 0;
     const hi = chunk[i + 1] | 0;
@@ -171,8 +174,10 @@ export function readTable(
     } else if ((lo | hi) === 0) {
       words[out] = 0;
       words[out + 1] = areaFlags;
+      nones++;
     } else encodeSwapForm(k, lo, hi, areaFlags, words, out);
   }
+  return nones;
 }
 
 function encodeSwapForm(
