@@ -16,12 +16,13 @@ import type { MarkerLayout } from "../abi/pte-marker.ts";
 const PRESENT = pagemapFlags(PM_HI_PRESENT);
 const SWAP = pagemapFlags(PM_HI_SWAP);
 const FILE = pagemapFlags(PM_HI_FILE);
+const UFFD_WP = pagemapFlags(PM_HI_UFFD_WP);
 /** The other flags, in the order in which they are told. */
 const FLAGS: readonly (readonly [flag: number, name: string])[] = [
   [FILE, "file"],
   [pagemapFlags(PM_HI_MMAP_EXCLUSIVE), "exclusive"],
   [pagemapFlags(PM_HI_SOFT_DIRTY), "soft-dirty"],
-  [pagemapFlags(PM_HI_UFFD_WP), "uffd-wp"],
+  [UFFD_WP, "uffd-wp"],
   [pagemapFlags(PM_HI_GUARD_REGION), "guard"],
 ];
 
@@ -51,6 +52,11 @@ export function isPresent(entry: string): boolean {
 /** Whether the entry has the swap bit: its page is on a swap device, or it is a marker. */
 export function isSwap(entry: string): boolean {
   return entry !== UNMAPPED && (flagsOf(entry) & SWAP) !== 0;
+}
+
+/** Whether the entry is write-protected through userfaultfd, present or not. */
+export function isUffdWp(entry: string): boolean {
+  return entry !== UNMAPPED && (flagsOf(entry) & UFFD_WP) !== 0;
 }
 
 /** Whether the entry maps a page that is no object's, or says where in swap such a page is. */

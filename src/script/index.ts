@@ -4,7 +4,7 @@
  *
  * @packageDocumentation
  */
-export { describeEntry, ENTRY_LEGEND, entrySymbol, isPresent, isSwap } from "./entry.ts";
+export { describeEntry, ENTRY_LEGEND, entrySymbol, isPresent, isSwap, isUffdWp } from "./entry.ts";
 export { INITIAL_OBSERVATION, type Machine, type Observation, type OpResult } from "./machine.ts";
 export { createModelMachine, type ModelMachineOptions } from "./model-machine.ts";
 export type { Advice, Op, Protection, ReclaimInput } from "./op.ts";
