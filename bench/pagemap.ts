@@ -4,7 +4,7 @@ import { mixHash } from "../src/lab/hash.ts";
 import { ModelShmem } from "../src/lab/model-shmem.ts";
 import { PAGE_BYTES } from "../src/lab/page-content.ts";
 import { type Contender, interleave, ratioOf } from "../src/lab/statistics.ts";
-import { SharedMemory, touchEveryPage } from "../test/support/shared-memory.ts";
+import { SharedMemory, touchEveryPage } from "../src/lab/live/shared-memory.ts";
 import { benchOptions, mebibytes, Report, ratioText } from "./support/report.ts";
 
 const options = benchOptions();

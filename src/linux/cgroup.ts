@@ -7,6 +7,7 @@
 
 import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import process from "node:process";
 import { readAttribute, writeAttribute } from "./attribute.ts";
 import { Guard, quoted, retried } from "./guard.ts";
 import { fromNodeError, LinuxError } from "./linux-error.ts";
@@ -95,6 +96,20 @@ export class MemoryCgroup implements Disposable {
     writeAttribute(join(this.path, "cgroup.procs"), pid, `a running process ${pid}, and root`);
   }
 
+  /**
+   * Does something with this process in the cgroup, so that pages which it touches first are charged there, and stay so
+   * when the process is back where it was.
+   */
+  chargeHere(work: () => void): void {
+    const home = homeOf(this.version);
+    this.add(process.pid);
+    try {
+      work();
+    } finally {
+      writeAttribute(join(dirname(this.path), home, "cgroup.procs"), process.pid);
+    }
+  }
+
   /** undefined: no limit. A limit below what is used pages out first; what can't be paged out is EBUSY or an OOM kill. */
   setLimit(bytes: number | undefined): void {
     const { limit, unlimited } = FILES[this.version];
@@ -136,6 +151,13 @@ export class MemoryCgroup implements Disposable {
   [Symbol.dispose](): void {
     this.guard[Symbol.dispose]();
   }
+}
+
+/** Where this process is in the hierarchy of the memory controller: "/" at the top. */
+function homeOf(version: 1 | 2): string {
+  const lines = readFileSync("/proc/self/cgroup", "utf8").split("\n");
+  const isIt = version === 2 ? /^0::/ : /^\d+:([^:]*,)?memory(,[^:]*)?:/;
+  return lines.find((line) => isIt.test(line))?.replace(isIt, "") ?? "/";
 }
 
 function makeFolder(top: string, prefix: string): string {
