@@ -13,7 +13,7 @@ import {
   PageCacheDetector,
   STATE_MASK,
 } from "../src/residency/index.ts";
-import { classifierOf } from "../src/residency/page-table-look.ts";
+import { classify, entryTable } from "../src/residency/page-table-look.ts";
 import { ArmedMemory } from "./support/armed-memory.ts";
 import { compileCLoop } from "./support/c-loop.ts";
 import { benchOptions, mebibytes, Report, ratioText } from "./support/report.ts";
@@ -239,7 +239,7 @@ async function decoding({ target, mapping }: SetUp): Promise<void> {
     report.note("decoding is not measured: needs a C compiler (cc)");
     return;
   }
-  const classify = classifierOf(target, mapping);
+  const table = entryTable(target.entries, mapping);
   const firstPage = mapping.start / PAGE_SIZE;
   const entries = new Uint32Array(sizePages * 2);
   target.readPagemap(firstPage, entries);
@@ -250,14 +250,18 @@ async function decoding({ target, mapping }: SetUp): Promise<void> {
     for (let i = 0; i < DECODE_REPEATS; i++) once();
   };
   const contenders: Contender[] = [
-    { name: "decode, TypeScript", run: () => repeat(() => classify(entries, sizePages, states, 0)), check },
+    {
+      name: "decode, TypeScript",
+      run: () => repeat(() => classify(table, entries, sizePages, states, 0)),
+      check,
+    },
     { name: "decode, C", run: () => repeat(() => loop.classify(entries, sizePages, states)), check },
     {
       name: "read and decode, TypeScript",
       run: () => {
         repeat(() => {
           for (let at = 0; at < sizePages; at += CHUNK_PAGES) {
-            classify(chunk, target.readPagemap(firstPage + at, chunk), states, at);
+            classify(table, chunk, target.readPagemap(firstPage + at, chunk), states, at);
           }
         });
       },

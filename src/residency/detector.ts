@@ -15,7 +15,7 @@ import {
   SWAPPED,
   UNKNOWN,
 } from "./page-state.ts";
-import { ASK, classifierOf, PageTableLook } from "./page-table-look.ts";
+import { ASK, PageTableLook } from "./page-table-look.ts";
 import { ShmemQuestion } from "./shmem-question.ts";
 import { type Mapping, type ObjectView, pagesOf, type Target } from "./target.ts";
 
@@ -41,17 +41,16 @@ export interface Detector {
 
 /** Looks at a mapping's page table: pages that only the object can tell about are marked ASK. */
 export class MappingLook {
-  readonly #target: Target;
-  readonly #look = new PageTableLook();
+  readonly #look: PageTableLook;
 
   constructor(target: Target) {
-    this.#target = target;
+    this.#look = new PageTableLook(target);
   }
 
   look(mapping: Mapping): { readonly states: Uint8Array; readonly notes: Notes } {
     const states = new Uint8Array(pagesOf(mapping));
     const notes = new Notes();
-    const read = this.#look.read(this.#target, mapping, states, classifierOf(this.#target, mapping));
+    const read = this.#look.read(mapping, states);
     if (read < states.length && mapping.kind !== "special")
       notes.add("the process has ended, or its pagemap ends here");
     return { states, notes };
@@ -103,12 +102,19 @@ export const UNANSWERED_IS_UNKNOWN = outcomeOf(() => UNKNOWN);
 
 /** Ends a scan: applies the outcome, counts, and says of the counts what must be said. */
 export function finish(mapping: Mapping, states: Uint8Array, notes: Notes, outcome: Outcome): MappingScan {
+  // By runs: counting each page would wait for the count of the page before.
   const histogram = new Uint32Array(256);
+  let run = -1;
+  let from = 0;
   for (let i = 0; i < states.length; i++) {
     const byte = outcome[states[i]];
     states[i] = byte;
-    histogram[byte]++;
+    if (byte === run) continue;
+    if (run >= 0) histogram[run] += i - from;
+    run = byte;
+    from = i;
   }
+  if (run >= 0) histogram[run] += states.length - from;
   const counts = noCounts();
   for (let byte = 0; byte < 256; byte++) counts[PAGE_STATES[byte & STATE_MASK]] += histogram[byte];
   remark(mapping, counts, notes);
