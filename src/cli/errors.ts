@@ -23,16 +23,21 @@ export function reportFailure(error: unknown): void {
     return;
   }
   process.exitCode = exitCodeOf(error);
+  tell(error);
+}
+
+/** Tells an error on stderr. */
+export function tell(error: unknown): void {
   const debugging = process.env.PTEMARK_DEBUG === "1";
   const message = error instanceof Error ? error.message : String(error);
   const hint =
-    process.exitCode === EXIT.BUG ? "\nThis is a bug in ptemark; PTEMARK_DEBUG=1 shows where." : "";
+    exitCodeOf(error) === EXIT.BUG ? "\nThis is a bug in ptemark; PTEMARK_DEBUG=1 shows where." : "";
   process.stderr.write(
     debugging && error instanceof Error ? `${error.stack}\n` : `ptemark: ${message}${hint}\n`,
   );
 }
 
-function exitCodeOf(error: unknown): number {
+export function exitCodeOf(error: unknown): number {
   if ([InputError, ScriptError, ConfigError].some((known) => error instanceof known)) return EXIT.BAD_INPUT;
   if (!(error instanceof LinuxError)) return EXIT.BUG;
   return error.code === "ESRCH" ? EXIT.BAD_INPUT : EXIT.NOT_POSSIBLE; // no such process: a pid that can't be used

@@ -7,6 +7,7 @@ import { reportFailure } from "./errors.ts";
 /** Only what was asked for is loaded: the rooms behind a command take longer to load than a small scan takes. */
 const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
   doctor: async () => (await import("./doctor.ts")).addDoctor,
+  scan: async () => (await import("./scan.ts")).addScan,
   functional: async () => (await import("./functional.ts")).addFunctional,
   run: async () => (await import("./run.ts")).addRun,
   conform: async () => (await import("./conform.ts")).addConform,
@@ -26,6 +27,7 @@ const program = new Command("ptemark")
     "after",
     `
 Examples:
+  sudo ptemark scan 4711          where the pages of a process are
   ptemark doctor                  what this kernel and these privileges allow
   ptemark functional              the RFC's functional test, with its mechanism and without
   ptemark run program.ops         what each op of a program changes

@@ -17,6 +17,7 @@ export { Pidfd } from "./pidfd.ts";
 export { type ProcessCapabilities, processCapabilities } from "./process-capabilities.ts";
 export { type AddressRange, processMadvise, type RemoteAdvice } from "./process-madvise.ts";
 export {
+  commandLine,
   isKernelThread,
   listPids,
   listThreads,

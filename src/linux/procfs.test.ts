@@ -3,6 +3,7 @@ import { once } from "node:events";
 import process from "node:process";
 import { expect, test } from "vitest";
 import {
+  commandLine,
   isKernelThread,
   listPids,
   listThreads,
@@ -28,6 +29,7 @@ test("a process's name and start; the start is not that of one started later", a
     await once(child, "spawn");
     const pid = child.pid as number;
     expect(processName(pid)).toBe("sleep");
+    expect(commandLine(pid)).toEqual(["/bin/sleep", "60"]);
     expect(processStartTime(pid)).toBeGreaterThan(processStartTime(process.pid));
     expect(isKernelThread(pid)).toBe(false);
   } finally {

@@ -71,6 +71,11 @@ export function processName(pid: number): string {
   return readProcFile(pid, "comm").replace(/\n$/, "");
 }
 
+/** The process's arguments, its own path first; none of a kernel thread or a zombie. */
+export function commandLine(pid: number): string[] {
+  return readProcFile(pid, "cmdline").split("\0").slice(0, -1);
+}
+
 /** When the process started, clock ticks since boot: with the pid, it tells a process from one that came after. */
 export function processStartTime(pid: number): number {
   return Number(statFields(readProcFile(pid, "stat"))[22 - 3]);

@@ -1,0 +1,43 @@
+import { basename } from "node:path";
+import process from "node:process";
+import type { LinuxError } from "../linux/linux-error.ts";
+import { commandLine, isKernelThread, listPids, processName } from "../linux/procfs.ts";
+import { readStatus } from "../linux/status.ts";
+import { InputError } from "./errors.ts";
+
+/** The kernel keeps so many bytes of a process's name. */
+const NAME_MAX = 15;
+
+/** The processes that arguments mean, each once: a pid, or all processes of a name, but for ourselves. */
+export function pidsOf(processes: readonly string[]): number[] {
+  return [...new Set(processes.flatMap(pidsOfOne))];
+}
+
+function pidsOfOne(argument: string): number[] {
+  if (/^[1-9]\d*$/.test(argument)) return [Number(argument)];
+  const pids = listPids().filter((pid) => pid !== process.pid && isNamed(pid, argument));
+  if (pids.length > 0) return pids;
+  throw new InputError(`there is no process "${argument}"; give a pid, or the name of a program that runs`);
+}
+
+/** By the name that ps shows, or by that of the program which it was started as. */
+function isNamed(pid: number, name: string): boolean {
+  try {
+    return processName(pid) === name.slice(0, NAME_MAX) || basename(commandLine(pid)[0] ?? "") === name;
+  } catch (error) {
+    if ((error as LinuxError).code === "ESRCH") return false; // ended since it was listed
+    throw error;
+  }
+}
+
+/** Throws for a process that has no memory to look at: a LinuxError ESRCH if there is none, or an InputError. */
+export function refuseWithoutMemory(pid: number): void {
+  const name = processName(pid);
+  const { State = "", VmSize } = readStatus(pid);
+  if (isKernelThread(pid)) {
+    throw new InputError(`process ${pid} (${name}) is a thread of the kernel: it has no memory of its own`);
+  }
+  if (VmSize === undefined) {
+    throw new InputError(`process ${pid} (${name}) has ended, and only its parent's wait is left: ${State}`);
+  }
+}
