@@ -106,6 +106,8 @@ export interface ReleaseBehaviour {
   readonly uffdNothingAboveIsEnomem: boolean;
   /** UFFDIO_UNREGISTER refuses areas that another userfaultfd has (as 6.18 shows, and 6.12 does not yet). */
   readonly uffdUnregistersOwnOnly: boolean;
+  /** mremap to a given place moves all areas in a range, and gaps between them; before, EFAULT (`remap_move`, 6.17). */
+  readonly mremapMovesSeveralVmas: boolean;
 }
 
 const BEHAVIOUR: Readonly<Record<Release, ReleaseBehaviour>> = {
@@ -118,6 +120,7 @@ const BEHAVIOUR: Readonly<Record<Release, ReleaseBehaviour>> = {
     swapInMapsWritable: false,
     uffdNothingAboveIsEnomem: true,
     uffdUnregistersOwnOnly: false,
+    mremapMovesSeveralVmas: false,
   },
   "6.18": {
     willneedReadsOnePageTooMany: false,
@@ -128,6 +131,7 @@ const BEHAVIOUR: Readonly<Record<Release, ReleaseBehaviour>> = {
     swapInMapsWritable: true,
     uffdNothingAboveIsEnomem: false,
     uffdUnregistersOwnOnly: true,
+    mremapMovesSeveralVmas: true,
   },
 };
 

@@ -28,8 +28,8 @@ export interface RemapRequest {
 }
 
 /**
- * `mremap`: the page number at which the mapping now is, or minus an errno: EFAULT if the old range is not in one area,
- * EINVAL for an empty or overlapping one or a place beyond user addresses, ENOMEM if there is no room.
+ * `mremap`: the page number at which the mapping now is, or minus an errno: EFAULT if the old range is not in one area
+ * (and may not be in several), EINVAL for an empty or overlapping one or a place beyond user addresses, ENOMEM if there is no room.
  */
 export function mremap(k: Kernel, mm: Mm, request: RemapRequest): number {
   const { start, oldPages, newPages, to } = request;
@@ -37,6 +37,8 @@ export function mremap(k: Kernel, mm: Mm, request: RemapRequest): number {
   if (mm.find(start) === undefined) return -ERRNO.EFAULT;
   if (to !== undefined) {
     if (to + newPages > TASK_PAGES || (to < start + oldPages && start < to + newPages)) return -ERRNO.EINVAL;
+    if (newPages === oldPages && k.behaviour.mremapMovesSeveralVmas)
+      return moveAll(k, mm, { ...request, to });
     munmap(k, mm, to, to + newPages);
   }
   if (newPages < oldPages) munmap(k, mm, start + newPages, start + oldPages);
@@ -54,6 +56,25 @@ export function mremap(k: Kernel, mm: Mm, request: RemapRequest): number {
   if (target === undefined) return -ERRNO.ENOMEM;
   move(k, vma, start, keptPages, target, newPages);
   return target;
+}
+
+/**
+ * `remap_move`: moves all areas in the range, with the gaps between and behind them. Where userfaultfd has an area that
+ * is not all there is, it fails; what is below has moved then.
+ */
+function moveAll(k: Kernel, mm: Mm, { start, oldPages, to }: RemapRequest & { readonly to: number }): number {
+  const end = start + oldPages;
+  const distance = to - start;
+  for (let from = start; ; ) {
+    const vma = mm.vmas[mm.position(from)];
+    if (vma === undefined || vma.start >= end) return to;
+    from = Math.max(from, vma.start);
+    const until = Math.min(vma.end, end);
+    if (vma.userfaultfd !== null && (from > start || vma.end < end)) return -ERRNO.EFAULT;
+    munmap(k, mm, from + distance, until + distance);
+    move(k, mm.find(from)!, from, until - from, from + distance, until - from); // unmapping may have split it
+    from = until;
+  }
 }
 
 /** `move_vma`. */

@@ -4,6 +4,7 @@
  *
  * @packageDocumentation
  */
+export { type Comparison, compare, type Pair } from "./compare.ts";
 export { describeEntry, ENTRY_LEGEND, entrySymbol, isPresent, isSwap, isUffdWp } from "./entry.ts";
 export { INITIAL_OBSERVATION, type Machine, type Observation, type OpResult } from "./machine.ts";
 export { createModelMachine, type ModelMachineOptions } from "./model-machine.ts";
@@ -11,6 +12,7 @@ export type { Advice, Op, Protection, ReclaimInput } from "./op.ts";
 export { type Program, parseOp, parseProgram } from "./parse.ts";
 export { type Difference, type Divergence, replay } from "./replay.ts";
 export { runProgram } from "./run.ts";
+export { Scope } from "./scope.ts";
 export { type Place, type Problem, ScriptError } from "./script-error.ts";
 export { type MakeMachine, shrink } from "./shrink.ts";
 export { formatOp } from "./syntax.ts";

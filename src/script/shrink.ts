@@ -43,7 +43,7 @@ export function shrink(
   const situation = trace.steps[divergence.step - 2] ?? INITIAL_OBSERVATION;
   const views = viewsOfSubject(trace, divergence);
 
-  const diverges: Diverges = (candidate) => {
+  const diverges: Diverges<Step> = (candidate) => {
     const machine = makeMachine();
     try {
       const scope = new Scope();
@@ -65,10 +65,10 @@ export function shrink(
   return [...kept, last].map(({ op }) => formatOp(op));
 }
 
-type Diverges = (candidate: readonly Step[]) => boolean;
+type Diverges<T> = (candidate: readonly T[]) => boolean;
 
 /** Leaves out steps until no one can be left out, nor any two together (such as a fork and its exit). */
-function withoutNeedless(steps: readonly Step[], diverges: Diverges): readonly Step[] {
+export function withoutNeedless<T>(steps: readonly T[], diverges: Diverges<T>): readonly T[] {
   let kept = steps;
   for (let size = kept.length >> 1; size > 1; size >>= 1) kept = withoutRuns(kept, size, diverges);
   for (;;) {
@@ -79,7 +79,7 @@ function withoutNeedless(steps: readonly Step[], diverges: Diverges): readonly S
   }
 }
 
-function withoutRuns(steps: readonly Step[], size: number, diverges: Diverges): readonly Step[] {
+function withoutRuns<T>(steps: readonly T[], size: number, diverges: Diverges<T>): readonly T[] {
   let kept = steps;
   for (let end = kept.length; end > 0; end -= size) {
     const candidate = [...kept.slice(0, Math.max(0, end - size)), ...kept.slice(end)];
@@ -88,7 +88,7 @@ function withoutRuns(steps: readonly Step[], size: number, diverges: Diverges): 
   return kept;
 }
 
-function withoutPair(steps: readonly Step[], diverges: Diverges): readonly Step[] | undefined {
+function withoutPair<T>(steps: readonly T[], diverges: Diverges<T>): readonly T[] | undefined {
   for (let first = 0; first < steps.length; first++) {
     for (let second = first + 1; second < steps.length; second++) {
       const candidate = steps.filter((_, index) => index !== first && index !== second);
