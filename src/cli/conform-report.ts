@@ -5,6 +5,17 @@ import { type Divergence, describeEntry, type Trace, type TraceHeader } from "..
 /** Where a trace differs first, and the shortest program that does. */
 export interface ShrunkDivergence extends Divergence {
   readonly shortest: readonly string[];
+  /** Of one that a running kernel showed just now. */
+  readonly live?: LiveDivergence;
+}
+
+export interface LiveDivergence {
+  /** The command that shows it again. */
+  readonly replay: string;
+  /** Another run of the program did not differ there. */
+  readonly unrepeatable: boolean;
+  /** The whole program. */
+  readonly program: readonly string[];
 }
 
 /** How many traces and steps agree, of the traces of one kernel in one configuration. */
@@ -42,9 +53,11 @@ export class ConformReport {
 
   toJson(): string {
     const { traces, steps } = this.#total();
-    const divergences = this.divergences.map(({ trace, step, op, field, expected, shown, shortest }) => {
-      return { trace, step, op, field, expected, shown, shortest };
-    });
+    const divergences = this.divergences.map(
+      ({ trace, step, op, field, expected, shown, shortest, live }) => {
+        return { trace, step, op, field, expected, shown, shortest, ...live };
+      },
+    );
     return `${JSON.stringify({ traces, steps, divergences })}\n`;
   }
 
@@ -86,7 +99,7 @@ export class ConformReport {
   }
 }
 
-function render({ trace, step, op, field, expected, shown, shortest }: ShrunkDivergence): string {
+function render({ trace, step, op, field, expected, shown, shortest, live }: ShrunkDivergence): string {
   const words = (entry: string) =>
     field.startsWith("procs.") && /^([0-9a-f]+(:|$)|-$)/.test(entry)
       ? `${entry} (${describeEntry(entry)})`
@@ -96,7 +109,17 @@ function render({ trace, step, op, field, expected, shown, shortest }: ShrunkDiv
     `  ${field}: expected ${pc.green(words(expected))}, shown ${pc.red(words(shown))}`,
     "  the shortest program that does:",
     ...shortest.map((line) => `    ${line}`),
+    ...(live === undefined ? [] : renderLive(live)),
     "",
     "",
   ].join("\n");
+}
+
+function renderLive({ replay, unrepeatable, program }: LiveDivergence): string[] {
+  return [
+    ...(unrepeatable ? ["  another run did not differ there, so it is not shortened"] : []),
+    `  to see it again: ${replay}`,
+    "  the whole program:",
+    ...program.map((line) => `    ${line}`),
+  ];
 }

@@ -2,9 +2,15 @@ import { readFile } from "node:fs/promises";
 import { basename, extname } from "node:path";
 import process from "node:process";
 import { text } from "node:stream/consumers";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import pc from "picocolors";
-import { DEFAULT_PROFILE, type KernelConfig, makeConfig, markerLayoutOf } from "../model/index.ts";
+import {
+  DEFAULT_PROFILE,
+  type MarkerLayout,
+  makeConfig,
+  markerLayoutOf,
+  nearestProfile,
+} from "../model/index.ts";
 import {
   formatTrace,
   INITIAL_OBSERVATION,
@@ -16,12 +22,15 @@ import {
   stepLines,
   TABLE_LEGEND,
   type TableLine,
+  type TraceHeader,
 } from "../script/index.ts";
+import { InputError } from "./errors.ts";
 import { machineForProgram, traceHeaderOf } from "./machines.ts";
 import { unreadable } from "./trace-files.ts";
 
 interface RunOptions {
-  readonly profile: string;
+  readonly backend: "model" | "linux";
+  readonly profile?: string;
   readonly json?: boolean;
 }
 
@@ -29,9 +38,17 @@ export function addRun(program: Command): void {
   program
     .command("run")
     .summary("run a program of memory operations")
-    .description("Runs a program in the op language on the model, and shows after each step what it changed.")
+    .description(
+      "Runs a program in the op language on the model, or on this kernel, and shows after each step what it changed.\n" +
+        "On this kernel it needs root; its processes are real, and swap is a zram device of its own.",
+    )
     .argument("<file>", "the program; - reads standard input")
-    .option("-p, --profile <name>", "the kernel to be: rfc, linux-6.1, linux-6.18", DEFAULT_PROFILE)
+    .addOption(
+      new Option("-b, --backend <name>", "what it runs on: the model, or this kernel")
+        .choices(["model", "linux"])
+        .default("model"),
+    )
+    .option("-p, --profile <name>", "the kernel to be: rfc (if not given), linux-6.1, linux-6.18")
     .option("--json", "print the whole run as one recorded trace, one line of JSON")
     .addHelpText(
       "after",
@@ -45,20 +62,58 @@ A program has one op a line; # starts a comment:
 Examples:
   ptemark run program.ops
   ptemark run --profile linux-6.1 program.ops
-  echo "obj o0 1" | ptemark run --json -`,
+  sudo ptemark run --backend linux program.ops
+  echo "obj o0 1" | ptemark run --json -
+
+Exit codes: 0 it ran, 2 the program can't be used, 3 this kernel or these privileges don't allow it.`,
     )
     .action(run);
 }
 
-async function run(file: string, { profile, json }: RunOptions): Promise<void> {
-  const config = makeConfig(profile);
+/** What a program runs on, and what is said of it. */
+interface Stage {
+  readonly machine: Machine;
+  readonly header: Pick<TraceHeader, "kernel" | "config">;
+  readonly layout: MarkerLayout | undefined;
+}
+
+async function run(file: string, { backend, profile, json }: RunOptions): Promise<void> {
+  if (backend === "linux" && profile !== undefined) {
+    const mend = "leave --profile out, or run on the model";
+    throw new InputError(
+      `--profile is the kernel for the model to be, and --backend linux is this one: ${mend}`,
+    );
+  }
+  if (profile !== undefined) makeConfig(profile);
   const program = parseProgram(await readProgram(file), { file: file === "-" ? "stdin" : file });
+  const show = json ? printTrace : printTable;
+  if (backend === "linux") await onLinux((stage) => show(program, stage));
+  else onModel(profile ?? DEFAULT_PROFILE, (stage) => show(program, stage));
+}
+
+function onModel(profile: string, use: (stage: Stage) => void): void {
   const machine = machineForProgram(profile);
   try {
-    if (json) printTrace(program, machine, profile);
-    else printTable(program, machine, config);
+    use({ machine, header: traceHeaderOf(profile), layout: markerLayoutOf(makeConfig(profile)) });
   } finally {
     machine.close();
+  }
+}
+
+async function onLinux(use: (stage: Stage) => void): Promise<void> {
+  const { LinuxHost, createLinuxMachine } = await import("../script/linux-machine.ts");
+  const host = await LinuxHost.create();
+  try {
+    const { header } = host;
+    const layout = markerLayoutOf(makeConfig(nearestProfile(header.kernel)));
+    const machine = createLinuxMachine(host);
+    try {
+      use({ machine, header, layout });
+    } finally {
+      machine.close();
+    }
+  } finally {
+    host[Symbol.dispose]();
   }
 }
 
@@ -72,8 +127,7 @@ async function readProgram(file: string): Promise<string> {
 }
 
 /** Streams, so that the steps before a failure are seen. */
-function printTable(program: Program, machine: Machine, config: KernelConfig): void {
-  const layout = markerLayoutOf(config);
+function printTable(program: Program, { machine, layout }: Stage): void {
   for (const line of TABLE_LEGEND) process.stdout.write(`${pc.dim(line)}\n`);
   let before: Observation = INITIAL_OBSERVATION;
   let number = 0;
@@ -98,8 +152,8 @@ function colour({ kind, text }: TableLine): string {
   }
 }
 
-function printTrace(program: Program, machine: Machine, profile: string): void {
+function printTrace(program: Program, { machine, header }: Stage): void {
   const id = basename(program.file, extname(program.file));
   const steps = [...runProgram(program, machine)];
-  process.stdout.write(`${formatTrace({ id, ...traceHeaderOf(profile), steps })}\n`);
+  process.stdout.write(`${formatTrace({ id, ...header, steps })}\n`);
 }

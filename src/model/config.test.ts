@@ -7,6 +7,7 @@ import {
   type KernelConfig,
   makeConfig,
   markerLayoutOf,
+  nearestProfile,
   PROFILES,
   type ProfileName,
   profileForTrace,
@@ -247,4 +248,16 @@ test("every recorded trace has a configuration that can be, and its markers are 
     "rfc PAGEOUT",
     "rfc UFFD_WP",
   ]);
+});
+
+test.each([
+  ["6.18.44-fc", "linux-6.18"],
+  ["7.2.0-rc1", "linux-6.18"],
+  ["6.12.117", "linux-6.18"],
+  ["6.10", "linux-6.18"],
+  ["6.9.1", "linux-6.1"],
+  ["5.15.0-91-generic", "linux-6.1"],
+  ["unknown", "linux-6.1"],
+])("the profile nearest to %s is %s", (kernel, profile) => {
+  expect(nearestProfile(kernel)).toBe(profile);
 });

@@ -249,6 +249,21 @@ export function profileForTrace(
   return { profile, config: Object.fromEntries(known) };
 }
 
+/**
+ * The profile of an unmodified kernel whose release is nearest to that of a running one ("6.12.63", "7.0-rc1"); the
+ * older one of two that are as near.
+ */
+export function nearestProfile(kernel: string): ProfileName {
+  const rank = (release: string) => {
+    const [, major, minor] = /^(\d+)\.(\d+)/.exec(release) ?? ["", "0", "0"];
+    return Number(major) * 100 + Number(minor); // the last minor number before a new major one is about 20
+  };
+  const distance = (release: string) => Math.abs(rank(release) - rank(kernel));
+  const [first, ...others] = Object.keys(BEHAVIOUR) as Release[];
+  const nearest = others.reduce((best, one) => (distance(one) < distance(best) ? one : best), first);
+  return `linux-${nearest}`;
+}
+
 function isRelease(release: string): release is Release {
   return Object.hasOwn(BEHAVIOUR, release);
 }

@@ -7,6 +7,7 @@ export {
   type KernelConfig,
   makeConfig,
   markerLayoutOf,
+  nearestProfile,
   PROFILES,
   type ProfileName,
   profileForTrace,

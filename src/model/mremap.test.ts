@@ -265,6 +265,78 @@ describe("shrinking", () => {
   });
 });
 
+describe("moving several areas, since 6.17", () => {
+  /** Six pages in three areas, since the middle two are read-only. */
+  const threeAreas = () => {
+    const { kernel, process, address } = anonymous(6, { profile: "linux-6.18" });
+    fill(process, address, 6);
+    process.mprotect(address + 2 * PAGE, 2 * PAGE, {});
+    return { kernel, process, address };
+  };
+  const areas = (process: Process) =>
+    process.mm.vmas.map(({ start, end }) => [start * PAGE, (end - start) as number]);
+
+  test("takes all of them along, as they are", () => {
+    const { kernel, process, address } = threeAreas();
+    expect(move(process, address, 6, TO)).toBe(TO);
+    expect(wrongPages(process, TO, 6)).toEqual([]);
+    expect(failure(() => process.storeU64(TO + 2 * PAGE, 1n))).toBe("SIGSEGV");
+    expect(failure(() => process.storeU64(TO + 4 * PAGE, 1n))).toBe("");
+    expect(failure(() => process.loadU64(address))).toBe("SIGSEGV");
+    kernel.checkInvariants();
+  });
+
+  test("takes parts of the first and the last", () => {
+    const { process, address } = threeAreas();
+    move(process, address + PAGE, 4, TO);
+    expect(areas(process)).toEqual([
+      [address, 1],
+      [address + 5 * PAGE, 1],
+      [TO, 1],
+      [TO + PAGE, 2],
+      [TO + 3 * PAGE, 1],
+    ]);
+    expect(wrongPages(process, TO, 4, 1)).toEqual([]);
+  });
+
+  test("keeps gaps, and what is mapped at the new place there", () => {
+    const { process, address } = anonymous(6, { profile: "linux-6.18" });
+    process.munmap(address + 2 * PAGE, 2 * PAGE);
+    process.munmap(address + 5 * PAGE, PAGE);
+    process.mmap({ address: TO, fixed: true, lengthBytes: 6 * PAGE, write: true });
+    fill(process, TO, 6);
+    move(process, address, 6, TO);
+    expect([0, 1, 2, 3, 4, 5].filter((i) => process.loadU64(TO + i * PAGE) === 0n)).toEqual([0, 1, 4]);
+    expect(wrongPages(process, TO + 2 * PAGE, 2, 2)).toEqual([]);
+  });
+
+  test("EFAULT for a gap at the start, and for nothing at all", () => {
+    const { process, address } = threeAreas();
+    process.munmap(address, PAGE);
+    expect(failure(() => move(process, address, 6, TO))).toBe("EFAULT");
+    expect(failure(() => move(process, TO, 1, TO + 9 * PAGE))).toBe("EFAULT");
+    expect(areas(process)).toHaveLength(3);
+  });
+
+  test.each([
+    [0, [AT, AT + 2 * PAGE, AT + 4 * PAGE]],
+    [1, [AT + 2 * PAGE, AT + 4 * PAGE, TO]],
+    [2, [AT + 4 * PAGE, TO, TO + 2 * PAGE]],
+  ])("EFAULT where area %i is a userfaultfd's; those before it have moved", (registered, starts) => {
+    const { process, address } = threeAreas();
+    process.userfaultfd().register(address + registered * 2 * PAGE, 2 * PAGE);
+    expect(failure(() => move(process, address, 6, TO))).toBe("EFAULT");
+    expect(areas(process).map(([start]) => start)).toEqual(starts);
+    expect(move(process, address + registered * 2 * PAGE, 2, 2 * TO)).toBe(2 * TO); // by itself it moves
+  });
+
+  test("not when it grows or shrinks as well", () => {
+    const { process, address } = threeAreas();
+    const grow = { address, oldLengthBytes: 6 * PAGE, newLengthBytes: 7 * PAGE, to: TO };
+    expect(failure(() => process.mremap(grow))).toBe("EFAULT");
+  });
+});
+
 describe("what is refused", () => {
   test("EFAULT where nothing is mapped, or the range is not in one area", () => {
     const { process, address } = anonymous(4);
