@@ -234,7 +234,32 @@ describe("bad input: exit code 2, the place and the mend, no stack trace", () =>
     [
       "no traces named",
       () => ["conform"],
-      /^ptemark: conform takes either --sample or files with recorded traces\n$/,
+      /^ptemark: conform takes one of --sample, --live, and files with recorded traces\n$/,
+    ],
+    [
+      "live and recorded traces at once",
+      () => ["conform", "--live", "--sample"],
+      /^ptemark: conform takes one of --sample, --live, and files with recorded traces\n$/,
+    ],
+    [
+      "a seed for recorded traces",
+      () => ["conform", "--sample", "--seed", "7"],
+      /^ptemark: --seeds and --seed are for --live\n$/,
+    ],
+    [
+      "a number of seeds that is none",
+      () => ["conform", "--live", "--seeds", "-1"],
+      /option '--seeds <number>' argument '-1' is invalid. It is a whole number below 2\^32\./,
+    ],
+    [
+      "a kernel for this kernel to be",
+      () => ["run", "--backend", "linux", "--profile", "rfc", file("program.ops", PROGRAM)],
+      /^ptemark: --profile is the kernel for the model to be, and --backend linux is this one: leave --profile out, /,
+    ],
+    [
+      "a backend that there is not",
+      () => ["run", "--backend", "bsd", file("program.ops", PROGRAM)],
+      /argument 'bsd' is invalid. Allowed choices are model, linux\./,
     ],
     [
       "an empty file",

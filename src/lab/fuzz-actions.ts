@@ -52,6 +52,15 @@ function mustRead(what: string, data: Uint8Array, expected: Uint8Array): void {
   throw new DataError(`${what}: byte ${at} is ${data[at]}, ${expected[at]} was last written`);
 }
 
+/** An mremap that failed half-way has moved pages to `to`: they are given up, so that the mapping stays one. */
+function dropMoved(process: Process, mapping: ShadowMapping, to: number): void {
+  for (let page = 0; page < mapping.pages; page++) {
+    const at = to + page * PAGE_SIZE;
+    if (process.mappedEnd(at) > at) mapping.unmap(page, 1);
+  }
+  process.munmap(to, mapping.pages * PAGE_SIZE);
+}
+
 /** Reads a page and compares it with the shadow's; settles what MADV_FREE left open. */
 function checkPage(what: string, process: Process, mapping: ShadowMapping, page: number): void {
   const data = new Uint8Array(PAGE_SIZE);
@@ -205,6 +214,7 @@ export const ACTIONS: readonly (readonly [string, Action])[] = [
           to,
         });
       });
+      if (error !== "") dropMoved(owner.process, mapping, to);
       return `pid ${owner.process.pid} 0x${address.toString(16)} -> 0x${to.toString(16)} ${error}`;
     },
   ],

@@ -24,6 +24,7 @@ import { CpuPin } from "../linux/cpu-pin.ts";
 import { DrivenProcess } from "../linux/driven-process.ts";
 import { SYS } from "../linux/libc.ts";
 import { LinuxError } from "../linux/linux-error.ts";
+import type { MachineLockOptions } from "../linux/machine-lock.ts";
 import { PagemapFile } from "../linux/pagemap.ts";
 import { Pidfd } from "../linux/pidfd.ts";
 import { holdSetting, readSetting } from "../linux/setting.ts";
@@ -91,11 +92,11 @@ export class LinuxHost implements Disposable {
    *
    * @throws {LinuxError} for want of privilege, zram, or a memory cgroup
    */
-  static async create(): Promise<LinuxHost> {
+  static async create(options: MachineLockOptions = {}): Promise<LinuxHost> {
     const needs = MemoryCgroup.obstacle();
     if (needs !== undefined) throw new LinuxError({ call: "memory cgroup", needs });
     const held: Disposable[] = [];
-    const swap = hold(held, await ZramSwap.create({ sizeBytes: SWAP_BYTES }));
+    const swap = hold(held, await ZramSwap.create({ sizeBytes: SWAP_BYTES, ...options }));
     try {
       return new LinuxHost(swap, held);
     } catch (error) {
