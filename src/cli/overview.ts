@@ -15,8 +15,9 @@ import {
   takeOverview,
 } from "./machine-overview.ts";
 import { Progress } from "./progress.ts";
-import { csvLine, jsonOfCounts } from "./scan-formats.ts";
-import { columnsOf, Footnotes, kib, printable, STATE_COLUMNS } from "./scan-table.ts";
+import { csvLine } from "./scan-csv.ts";
+import { columnsOf, Footnotes, kib } from "./scan-table.ts";
+import { counted, printable, STATE_COLUMNS } from "./scan-words.ts";
 
 /** An object as a whole is present nowhere, and it is not on a disk. */
 const COLUMNS: readonly PageState[] = ["cached", "swap-cached", "swapped", "hole", "reserved", "unknown"];
@@ -60,11 +61,11 @@ function toJson({ objects, totals, processes, refused }: MachineOverview, time: 
       id,
       object: name,
       pages,
-      states: jsonOfCounts(counts),
+      states: counts,
       holders,
       note,
     })),
-    totals: jsonOfCounts(totals),
+    totals,
   })}\n`;
 }
 
@@ -98,10 +99,10 @@ function toText({ objects, totals, processes }: MachineOverview): string {
     "\n",
     table,
     notes.render(),
-    `In swap: ${kibOr0(pagesInSwap(totals))} of shared memory in ${counted(swapped, "object")}, each counted once`,
+    `In swap: ${kibOr0(pagesInSwap(totals))} of shared memory in ${counted(swapped.length, "object")}, each counted once`,
     `${describeSwaps()}.\n`,
     others.length > 0
-      ? `${counted(others, "other object")} with nothing in swap: ${kibOr0(memoryOf(others))}.\n`
+      ? `${counted(others.length, "other object")} with nothing in swap: ${kibOr0(memoryOf(others))}.\n`
       : "",
   ].join("");
 }
@@ -143,8 +144,4 @@ function memoryOf(objects: readonly SharedObject[]): number {
 
 function kibOr0(pages: number): string {
   return `${pages === 0 ? "0" : kib(pages)} KiB`;
-}
-
-function counted(things: readonly unknown[], noun: string): string {
-  return `${things.length} ${noun}${things.length === 1 ? "" : "s"}`;
 }

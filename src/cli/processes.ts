@@ -41,3 +41,13 @@ export function refuseWithoutMemory(pid: number): void {
     throw new InputError(`process ${pid} (${name}) has ended, and only its parent's wait is left: ${State}`);
   }
 }
+
+/** Whether there is a process that has memory to look at. */
+export function hasMemory(pid: number): boolean {
+  try {
+    refuseWithoutMemory(pid);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -2,20 +2,9 @@ import process from "node:process";
 import pc from "picocolors";
 import { getBorderCharacters, table } from "table";
 import type { PageState, StateCounts } from "../residency/page-state.ts";
+import type { ScannedMapping, TargetScan } from "../residency/scan.ts";
 import { pagesOf } from "../residency/target.ts";
-import type { ProcessScan, ScannedMapping } from "./process-scan.ts";
-
-/** The order of columns: from near to far. */
-export const STATE_COLUMNS: readonly PageState[] = [
-  "present",
-  "cached",
-  "swap-cached",
-  "swapped",
-  "hole",
-  "reserved",
-  "on-disk",
-  "unknown",
-];
+import { printable, STATE_COLUMNS } from "./scan-words.ts";
 
 /** Shown even where nothing is in that state: these are what people look for. */
 const ALWAYS_SHOWN: ReadonlySet<PageState> = new Set(["present", "cached", "swap-cached", "swapped", "hole"]);
@@ -55,7 +44,7 @@ export function columnsOf(rows: readonly (readonly string[])[], leftAligned: Rea
 }
 
 /** A table of a process's mappings, a row each, their totals, and the notes below. */
-export function renderScan({ mappings, totals }: ProcessScan): string {
+export function renderScan({ mappings, totals }: TargetScan): string {
   const states = statesShown(totals);
   const notes = new Footnotes();
   const header = ["address", "kind", "size", ...states, "object"].map((title) => pc.bold(title));
@@ -81,11 +70,6 @@ function renderMapping(
     ...cells,
     `${shorten(mapping.name)}${mark}`,
   ];
-}
-
-/** Without control characters, which would draw on the terminal. */
-export function printable(name: string): string {
-  return name.replace(/\p{C}/gu, "?");
 }
 
 /** The end of a name tells more than its beginning. */

@@ -1,20 +1,24 @@
-import { release } from "node:os";
 import process from "node:process";
 import { type Command, Option } from "commander";
 import pc from "picocolors";
 import { PAGE_SIZE } from "../abi/mman.ts";
-import type { Detector, DetectorName } from "../residency/detector.ts";
+import type { DetectorName, MappingScan } from "../residency/detector.ts";
+import { type PageRun, reportOf, runsOf } from "../residency/report.ts";
+import {
+  createDetector,
+  DETECTORS,
+  type ScannedMapping,
+  scanTarget,
+  type TargetScan,
+} from "../residency/scan.ts";
 import type { Mapping, Target } from "../residency/target.ts";
 import { EXIT, exitCodeOf, InputError, tell } from "./errors.ts";
 import { drawPageMap, pageMapLegend, pagesPerCell } from "./page-map.ts";
-import { type PageRun, pageRuns } from "./page-runs.ts";
-import { type ProcessScan, scanProcess } from "./process-scan.ts";
-import { pidsOf, refuseWithoutMemory } from "./processes.ts";
+import { hasMemory, pidsOf, refuseWithoutMemory } from "./processes.ts";
 import { Progress } from "./progress.ts";
-import { hex, MAPPING_CSV_HEADER, RUN_CSV_HEADER, runToCsv, scanToCsv, scanToJson } from "./scan-formats.ts";
-import { printable, renderScan, statesShown, terminalWidth } from "./scan-table.ts";
-
-const DETECTORS: readonly DetectorName[] = ["exact", "page-cache", "marker", "pagemap"];
+import { MAPPING_CSV_HEADER, RUN_CSV_HEADER, runToCsv, scanToCsv } from "./scan-csv.ts";
+import { renderScan, statesShown, terminalWidth } from "./scan-table.ts";
+import { counted, flagsOf, hex, printable } from "./scan-words.ts";
 
 interface ScanCommandOptions {
   readonly all?: boolean;
@@ -75,15 +79,15 @@ async function scan(processes: readonly string[], options: ScanCommandOptions): 
     showOverview(options, isWanted);
     return;
   }
-  const { openTarget, makeDetector } = await import("./live-target.ts");
+  const { LinuxTarget } = await import("../residency/linux-target.ts");
   const pids = pidsOf(processes);
   const print = printerFor(options);
   const failures: unknown[] = [];
   for (const pid of pids) {
     try {
       refuseWithoutMemory(pid);
-      using target = openTarget(pid);
-      print(find(target, makeDetector(options.detector, target), isWanted, options));
+      using target = LinuxTarget.open(pid);
+      print(scanWithProgress(target, options.detector, isWanted));
     } catch (error) {
       if (exitCodeOf(error) === EXIT.BUG || pids.length === 1) throw error;
       failures.push(error);
@@ -119,101 +123,116 @@ function mappingFilter(pattern: string | undefined): (mapping: Mapping) => boole
   return ({ start, kind, name }) => regexp.test(`${hex(start)} ${kind} ${name}`);
 }
 
-/** A scan, and what is kept of the pages of its mappings. */
-interface Found {
-  readonly scan: ProcessScan;
-  readonly runs: ReadonlyMap<Mapping, readonly PageRun[]>;
-  readonly drawings: ReadonlyMap<Mapping, string>;
-}
-
-function find(
+function scanWithProgress(
   target: Target,
-  detector: Detector,
-  isWanted: (mapping: Mapping) => boolean,
-  { pages: wantsRuns, map: wantsDrawings }: ScanCommandOptions,
-): Found {
-  const runs = new Map<Mapping, readonly PageRun[]>();
-  const drawings = new Map<Mapping, string>();
+  detector: DetectorName,
+  choose: (mapping: Mapping) => boolean,
+): TargetScan {
   let progress: Progress | undefined;
   try {
-    const scan = scanProcess(target, detector, {
-      isWanted,
-      onMapping({ mapping, states }) {
-        if (wantsRuns) runs.set(mapping, [...pageRuns(states)]);
-        if (wantsDrawings) drawings.set(mapping, draw(mapping, states));
-      },
+    return scanTarget(target, createDetector(detector, target), {
+      choose,
       onProgress(donePages, pages) {
         progress ??= new Progress(pages);
         progress.update(donePages, target.name);
       },
     });
-    return { scan, runs, drawings };
   } finally {
     progress?.stop();
   }
 }
 
 /** Prints what was found, and tells on stderr what could not be. */
-function printerFor({ json, csv, pages }: ScanCommandOptions): (found: Found) => void {
+function printerFor(options: ScanCommandOptions): (scan: TargetScan) => void {
+  const { json, csv, pages } = options;
   if (csv) process.stdout.write(pages ? RUN_CSV_HEADER : MAPPING_CSV_HEADER);
-  const render = json ? renderJson : csv ? (pages ? renderRunsCsv : renderCsv) : renderText;
-  return (found) => {
-    process.stdout.write(render(found));
-    const { pid, name, changes } = found.scan;
-    const untold = pagesUntold(found.scan);
-    const lacks = untold > 0 ? [`${untold} pages are unknown; the notes tell why`] : [];
-    for (const lack of [...changes, ...lacks]) {
-      process.stderr.write(`ptemark: process ${pid} (${name}): ${lack}\n`);
+  const render = json ? renderJson : csv ? (pages ? renderRunsCsv : scanToCsv) : renderText;
+  return (scan) => {
+    process.stdout.write(render(scan, options));
+    for (const lack of lacksOf(scan)) {
+      process.stderr.write(`ptemark: process ${scan.pid} (${printable(scan.name)}): ${lack}\n`);
       process.exitCode = EXIT.FOUND;
     }
   };
 }
 
+/** What could not be told, or may be wrong. */
+function lacksOf(scan: TargetScan): string[] {
+  const lacks: string[] = [];
+  const { pid, vanished } = scan;
+  if (vanished.length > 0) {
+    const mappings = counted(vanished.length, "mapping");
+    lacks.push(
+      hasMemory(pid)
+        ? `${mappings} changed or went while the process was scanned; the notes tell which`
+        : "it ended while it was scanned",
+    );
+  }
+  const untold = pagesUntold(scan);
+  if (untold > 0)
+    lacks.push(`of ${counted(untold, "page")} it is unknown where they are; the notes tell why`);
+  return lacks;
+}
+
 /** Pages that the detector should tell of, and could not. */
-function pagesUntold({ detector, mappings }: ProcessScan): number {
+function pagesUntold({ detector, mappings }: TargetScan): number {
   if (detector === "pagemap" || detector === "marker") return 0;
   const tellable = mappings.filter(({ mapping: { kind } }) => kind !== "special" && kind !== "hugetlb");
   return tellable.reduce((sum, { counts }) => sum + counts.unknown, 0);
 }
 
-function renderJson({ scan, runs }: Found): string {
-  return `${scanToJson(scan, release(), runs)}\n`;
+/** The runs of a mapping are added to it where they are wanted. */
+function renderJson(scan: TargetScan, { pages }: ScanCommandOptions): string {
+  const report = reportOf(scan);
+  if (!pages) return `${JSON.stringify(report)}\n`;
+  const mappings = report.mappings.map((mapping, index) => ({
+    ...mapping,
+    runs: [...runsOfMapping(scan.mappings[index])].map((run) => {
+      return { start: hex(run.start), pages: run.pages, state: run.state, flags: flagsOf(run) };
+    }),
+  }));
+  return `${JSON.stringify({ ...report, mappings })}\n`;
 }
 
-function renderCsv({ scan }: Found): string {
-  return scanToCsv(scan);
+function renderRunsCsv(scan: TargetScan): string {
+  const lines: string[] = [];
+  for (const one of scan.mappings) {
+    for (const run of runsOfMapping(one)) lines.push(runToCsv(scan, one.mapping, run));
+  }
+  return lines.join("");
 }
 
-function renderRunsCsv({ scan, runs }: Found): string {
-  return [...runs].flatMap(([mapping, of]) => of.map((run) => runToCsv(scan, mapping, run))).join("");
+function* runsOfMapping({ parts }: ScannedMapping): Generator<PageRun> {
+  for (const part of parts) yield* runsOf(part);
 }
 
-function renderText({ scan, runs, drawings }: Found): string {
-  const { pid, name, detector } = scan;
-  const title = `${name} (${pid}), Linux ${release()}, detector ${detector}`;
+function renderText(scan: TargetScan, { pages, map }: ScanCommandOptions): string {
+  const { pid, name, kernel, detector, mappings, totals } = scan;
+  const title = `${printable(name)} (${pid}), Linux ${kernel}, detector ${detector}`;
   const parts = [pc.bold(title), "\n"];
-  for (const [mapping, of] of runs)
-    parts.push(heading(mapping), ...of.map((run) => runLine(mapping, run)), "\n");
-  for (const [mapping, drawing] of drawings) parts.push(heading(mapping), drawing, "\n");
-  if (drawings.size > 0) parts.push(pageMapLegend(statesShown(scan.totals)), "\n\n");
+  if (pages)
+    for (const one of mappings) parts.push(heading(one), ...[...runsOfMapping(one)].map(runLine), "\n");
+  if (map) {
+    for (const one of mappings) parts.push(heading(one), ...one.parts.map(draw), "\n");
+    parts.push(pageMapLegend(statesShown(totals)), "\n\n");
+  }
   parts.push(renderScan(scan), "\n");
   return parts.join("");
 }
 
-function heading(mapping: Mapping): string {
-  return `${pc.bold(`${hex(mapping.start)} ${mapping.kind} ${printable(mapping.name)}`)}\n`;
+function heading({ mapping: { start, kind, name } }: ScannedMapping): string {
+  return `${pc.bold(`${hex(start)} ${kind} ${printable(name)}`)}\n`;
 }
 
-function runLine({ start }: Mapping, { first, pages, state, flags }: PageRun): string {
-  const address = hex(start + first * PAGE_SIZE);
-  return `${address} ${String(pages).padStart(8)} ${[state, ...flags].join(" ")}\n`;
+function runLine(run: PageRun): string {
+  return `${hex(run.start)} ${String(run.pages).padStart(8)} ${[run.state, ...flagsOf(run)].join(" ")}\n`;
 }
 
 /** Of a row's address, with what is between. */
 const ADDRESS_COLUMNS = 15;
 const ROWS_MAX = 16;
 
-function draw({ start }: Mapping, states: Uint8Array): string {
+function draw({ mapping: { start }, states }: MappingScan): string {
   const layout = { columns: Math.max(16, terminalWidth() - ADDRESS_COLUMNS), rowsMax: ROWS_MAX };
   const perCell = pagesPerCell(states.length, layout);
   const rows = drawPageMap(states, layout).map(

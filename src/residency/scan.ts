@@ -49,6 +49,8 @@ export interface TargetScan {
 export interface ScanOptions {
   /** Which mappings; all unless given. */
   readonly choose?: (mapping: Mapping) => boolean;
+  /** Called after each mapping: how many pages are done, of how many. */
+  readonly onProgress?: (donePages: number, pages: number) => void;
 }
 
 /** A private mapping of more pages than that (64 GiB) is mostly a reservation: only where it is populated is it read. */
@@ -61,12 +63,18 @@ const RESERVATION_PAGES = 2 ** 24;
 export function scanTarget(
   target: Target,
   detector: Detector,
-  { choose = () => true }: ScanOptions = {},
+  { choose = () => true, onProgress }: ScanOptions = {},
 ): TargetScan {
   const time = new Date();
   const chosen = target.mappings().filter(choose);
   detector.keepOnly?.(chosen);
-  const scans = chosen.map((mapping) => scanMapping(target, detector, mapping));
+  const pages = sumOfPages(chosen);
+  let donePages = 0;
+  const scans = chosen.map((mapping) => {
+    const scan = scanMapping(target, detector, mapping);
+    onProgress?.((donePages += pagesOf(mapping)), pages);
+    return scan;
+  });
   const vanished = vanishedOf(target, chosen);
   const totals = noCounts();
   const mappings = scans.map((scan) => {
@@ -76,6 +84,10 @@ export function scanTarget(
   });
   const { pid, name, kernel } = target;
   return { pid, name, kernel, time, detector: detector.name, mappings, totals, vanished: [...vanished] };
+}
+
+function sumOfPages(mappings: readonly Mapping[]): number {
+  return mappings.reduce((sum, mapping) => sum + pagesOf(mapping), 0);
 }
 
 function scanMapping(target: Target, detector: Detector, mapping: Mapping): ScannedMapping {
