@@ -1,4 +1,7 @@
 /** Finding out where the pages of shared memory are: markers, the object asked, both; and what a change costs. */
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { MADV, PAGE_IS_PRESENT, PAGE_IS_SWAPPED, PAGE_SIZE, PM_HI_GUARD_REGION } from "../src/abi/index.ts";
 import { mixHash } from "../src/lab/hash.ts";
 import { fillPages } from "../src/lab/page-content.ts";
@@ -24,6 +27,8 @@ const rounds = options.rounds ?? (options.quick ? 3 : 21);
 const report = new Report("residency", options);
 const { seed } = options;
 
+/** The bench is bundled one folder below the root. */
+const MAIN = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 /** Pages of a read of pagemap, as the detectors do it. */
 const CHUNK_PAGES = 65_536;
 /** Loops over entries in one timing: a single one is over too soon. */
@@ -294,6 +299,35 @@ async function decoding({ target, mapping }: SetUp): Promise<void> {
   report.target(`read and decode: TypeScript / C: ${ratioText(whole)}, wanted <= 1.2`, whole.ratio <= 1.2);
 }
 
+/** The command from start to end, on a process with a handful of mappings. */
+async function command(): Promise<void> {
+  if (!existsSync(MAIN)) {
+    report.note("the command is not measured: needs npm run build");
+    return;
+  }
+  const small = spawn("sleep", ["1000"], { stdio: "ignore" });
+  const node = (args: readonly string[]): void => {
+    const { status } = spawnSync(process.execPath, args, { stdio: "ignore" });
+    if (status === null || status > 1) throw new Error(`node ${args.join(" ")} ended with ${status}`);
+  };
+  try {
+    const contenders: Contender[] = [
+      { name: "node, doing nothing", run: () => node(["-e", "0"]) },
+      { name: "ptemark scan", run: () => node([MAIN, "scan", String(small.pid)]) },
+    ];
+    const series = await interleave(contenders, { rounds, unitsPerRun: 1e6, onRound: report.progress });
+    // Nanoseconds a millionth are milliseconds.
+    report.series("From start to end, milliseconds", "command/1,000,000", series);
+    const milliseconds = median(series[1].nsPerUnit);
+    report.target(
+      `ptemark scan of a small process: ${milliseconds.toFixed(0)} ms, wanted < 250`,
+      milliseconds < 250,
+    );
+  } finally {
+    small.kill();
+  }
+}
+
 async function measure(): Promise<void> {
   using _zram = await ZramSwap.create({ sizeBytes: 2 * sizePages * PAGE_SIZE });
   using memory = new ArmedMemory(sizePages, "ptemark-bench");
@@ -314,5 +348,6 @@ async function measure(): Promise<void> {
 
 const needs = ZramSwap.obstacle();
 if (needs === undefined) await measure();
-else report.note(`nothing is measured: needs ${needs}`);
+else report.note(`only the command is measured: needs ${needs}`);
+await command();
 report.print();

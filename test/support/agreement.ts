@@ -1,11 +1,16 @@
 /** What must agree about where a process's pages are, whoever is asked. */
+import { spawnSync } from "node:child_process";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import { PAGE_SIZE } from "../../src/abi/index.ts";
 import { readSmaps } from "../../src/linux/index.ts";
 import {
+  addCounts,
   ExactDetector,
   LinuxTarget,
   type MappingScan,
+  noCounts,
   PageCacheDetector,
   STATE_MASK,
 } from "../../src/residency/index.ts";
@@ -33,4 +38,27 @@ export function expectAgreement(pid: number): MappingScan[] {
     }
     return answers[1];
   });
+}
+
+const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+
+/** Expects `ptemark scan` to say what these scans say, and to sum it up. */
+export function expectCommandAgrees(pid: number, scans: readonly MappingScan[]): void {
+  const { stdout, stderr } = spawnSync(process.execPath, [MAIN, "scan", String(pid), "--json"], {
+    encoding: "utf8",
+    maxBuffer: 64 * 2 ** 20,
+  });
+  expect(stderr).not.toContain("Error");
+  const said = JSON.parse(stdout) as {
+    pid: number;
+    mappings: { start: string; states: object }[];
+    totals: object;
+  };
+  expect(said.pid).toBe(pid);
+  expect(said.mappings.map(({ start, states }) => [Number(start), states])).toEqual(
+    scans.map(({ mapping, counts }) => [mapping.start, counts]),
+  );
+  const totals = noCounts();
+  for (const { counts } of scans) addCounts(totals, counts);
+  expect(said.totals).toEqual(totals);
 }
