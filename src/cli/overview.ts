@@ -16,7 +16,7 @@ import {
 } from "./machine-overview.ts";
 import { Progress } from "./progress.ts";
 import { csvLine } from "./scan-csv.ts";
-import { columnsOf, Footnotes, kib } from "./scan-table.ts";
+import { columnsOf, Footnotes, grouped, kib } from "./scan-table.ts";
 import { counted, printable, STATE_COLUMNS } from "./scan-words.ts";
 
 /** An object as a whole is present nowhere, and it is not on a disk. */
@@ -135,7 +135,7 @@ function describeSwaps(): string {
   const areas = readSwaps();
   if (areas.length === 0) return "; this machine has no swap";
   const usedBytes = areas.reduce((sum, area) => sum + area.usedBytes, 0);
-  return `; swap has ${(usedBytes / 1024).toLocaleString("en-US")} KiB in use`;
+  return `; swap has ${grouped(usedBytes / 1024)} KiB in use`;
 }
 
 function memoryOf(objects: readonly SharedObject[]): number {

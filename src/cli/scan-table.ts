@@ -1,6 +1,6 @@
 import process from "node:process";
+import { stripVTControlCharacters } from "node:util";
 import pc from "picocolors";
-import { getBorderCharacters, table } from "table";
 import type { PageState, StateCounts } from "../residency/page-state.ts";
 import type { ScannedMapping, TargetScan } from "../residency/scan.ts";
 import { pagesOf } from "../residency/target.ts";
@@ -18,29 +18,38 @@ export function statesShown(totals: StateCounts): PageState[] {
   return STATE_COLUMNS.filter((state) => ALWAYS_SHOWN.has(state) || totals[state] > 0);
 }
 
-/** KiB with separators; nothing is a dash. */
+/** KiB; nothing is a dash. */
 export function kib(pages: number): string {
-  return pages === 0 ? pc.dim("-") : (pages * KIB_PER_PAGE).toLocaleString("en-US");
+  return pages === 0 ? pc.dim("-") : grouped(pages * KIB_PER_PAGE);
+}
+
+/** 1234567 as 1,234,567. Not by toLocaleString: that loads the languages of the world, for longer than a scan takes. */
+export function grouped(number: number): string {
+  return String(number).replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
 export function terminalWidth(): number {
   return process.stdout.columns ?? WIDTH_DEFAULT;
 }
 
-/** Rows of cells as lines: numbers to the right, the last column cut off where the terminal ends. */
+/**
+ * Rows of cells as lines, numbers to the right. By hand: a process may have thousands of mappings, and the package that
+ * draws our other tables takes as long to load and to draw as all the rest of a small scan.
+ */
 export function columnsOf(rows: readonly (readonly string[])[], leftAligned: ReadonlySet<number>): string {
-  const columns = rows[0].map((_, index) => ({
-    alignment: leftAligned.has(index) ? ("left" as const) : ("right" as const),
-  }));
-  return table(
-    rows.map((row) => [...row]),
-    {
-      border: getBorderCharacters("void"),
-      columnDefault: { paddingLeft: 0, paddingRight: 2 },
-      columns,
-      drawHorizontalLine: () => false,
-    },
-  ).replace(/ +$/gm, "");
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => widthOf(row[column]))));
+  const lines = rows.map((row) => {
+    const cells = row.map((cell, column) => {
+      const padding = " ".repeat(widths[column] - widthOf(cell));
+      return leftAligned.has(column) ? cell + padding : padding + cell;
+    });
+    return cells.join("  ").trimEnd();
+  });
+  return `${lines.join("\n")}\n`;
+}
+
+function widthOf(cell: string): number {
+  return stripVTControlCharacters(cell).length;
 }
 
 /** A table of a process's mappings, a row each, their totals, and the notes below. */

@@ -63,29 +63,18 @@ const MAP_FILES_NEEDS =
 export class PageCacheView implements Disposable {
   /** Shared memory: its pages go to swap, not to a disk. */
   readonly isShmem: boolean;
-  /** Why {@link cachestat} does not answer; "" if it does. */
-  readonly cachestatRefusal: string;
   readonly #fd: number;
   readonly #name: string;
   readonly #mappedPages: number;
   readonly #pointer: Pointer;
-  /** cachestat's arguments: a range (offset, length), and five counts; 64 bits each. */
-  readonly #range = new Uint32Array(4);
-  readonly #counts = new Uint32Array(10);
-  readonly #rangeAddress = addressOf(this.#range);
-  readonly #countsAddress = addressOf(this.#counts);
+  #cachestatRefusal: string | undefined;
 
-  private constructor(fd: number, { name, endBytes }: { readonly name: string; readonly endBytes: number }) {
-    refuseUnaskable(fd, name);
+  private constructor({ fd, name, fileSystem, lengthBytes }: OpenObject) {
     this.#fd = fd;
     this.#name = name;
-    this.isShmem = fileSystemType(fd) === TMPFS_MAGIC;
-    const { size } = fstatSync(fd);
-    // One mapping for all: as long as the object, and as what the process maps of it, should it grow.
-    this.#mappedPages = Math.max(1, Math.ceil(Math.max(size, endBytes) / PAGE_SIZE));
+    this.isShmem = fileSystem === TMPFS_MAGIC;
+    this.#mappedPages = Math.max(1, Math.ceil(lengthBytes / PAGE_SIZE));
     this.#pointer = mmapUntouched(fd, 0, this.#mappedPages * PAGE_SIZE);
-    const probe = this.#cachestat(0, 1);
-    this.cachestatRefusal = typeof probe === "string" ? probe : "";
   }
 
   /**
@@ -111,7 +100,11 @@ export class PageCacheView implements Disposable {
     { name, endBytes }: { readonly name: string; readonly endBytes: number },
   ): PageCacheView {
     try {
-      return new PageCacheView(fd, { name, endBytes });
+      const { size } = fstatSync(fd);
+      const fileSystem = statfsSync(`/proc/self/fd/${fd}`).type;
+      refuseUnaskable({ fd, name, fileSystem, lengthBytes: size });
+      // One mapping for all of it.
+      return new PageCacheView({ fd, name, fileSystem, lengthBytes: Math.max(size, endBytes) });
     } catch (error) {
       closeSync(fd);
       throw error;
@@ -152,22 +145,22 @@ export class PageCacheView implements Disposable {
     throw new LinuxError({ code, call: `lseek in ${this.#name}` });
   }
 
-  /** Counts pages; undefined where {@link cachestatRefusal} tells why not. */
+  /** Why {@link cachestat} does not answer; "" if it does. */
+  get cachestatRefusal(): string {
+    if (this.#cachestatRefusal === undefined) {
+      const probe = cachestat(this.#fd, 0, 1);
+      this.#cachestatRefusal = typeof probe === "string" ? probe : "";
+    }
+    return this.#cachestatRefusal;
+  }
+
+  /** Counts pages; undefined where {@link cachestatRefusal} tells why not. The range may go beyond the object's end. */
   cachestat(first: number, pages: number): CacheCounts | undefined {
     if (this.cachestatRefusal !== "") return undefined;
     if (pages === 0) return { cached: 0, evicted: 0 }; // a length of 0 would be the whole rest
-    const counts = this.#cachestat(first, pages);
+    const counts = cachestat(this.#fd, first, pages);
     if (typeof counts !== "string") return counts;
     throw new LinuxError({ call: `cachestat of ${this.#name}`, needs: counts });
-  }
-
-  /** The counts, or why there are none. */
-  #cachestat(first: number, pages: number): CacheCounts | string {
-    setU64(this.#range, 0, first * PAGE_SIZE);
-    setU64(this.#range, 1, pages * PAGE_SIZE);
-    const result = syscallRaw(SYS.cachestat, this.#fd, this.#rangeAddress, this.#countsAddress, 0);
-    if (result < 0) return describeCachestatError(errnoNameOf(-result));
-    return { cached: getU64(this.#counts, 0), evicted: getU64(this.#counts, 3) };
   }
 
   stat(): ObjectStamp {
@@ -183,6 +176,30 @@ export class PageCacheView implements Disposable {
     munmap(this.#pointer, this.#mappedPages * PAGE_SIZE);
     closeSync(this.#fd);
   }
+}
+
+/** An object that was opened, and how much of it there is to map. */
+interface OpenObject {
+  readonly fd: number;
+  readonly name: string;
+  /** `f_type`. */
+  readonly fileSystem: number;
+  readonly lengthBytes: number;
+}
+
+/** cachestat's arguments: a range (offset, length), and five counts; 64 bits each. They serve one call at a time. */
+const range = new Uint32Array(4);
+const counts = new Uint32Array(10);
+const rangeAddress = addressOf(range);
+const countsAddress = addressOf(counts);
+
+/** The counts, or why there are none. */
+function cachestat(fd: number, first: number, pages: number): CacheCounts | string {
+  setU64(range, 0, first * PAGE_SIZE);
+  setU64(range, 1, pages * PAGE_SIZE);
+  const result = syscallRaw(SYS.cachestat, fd, rangeAddress, countsAddress, 0);
+  if (result < 0) return describeCachestatError(errnoNameOf(-result));
+  return { cached: getU64(counts, 0), evicted: getU64(counts, 3) };
 }
 
 function setU64(words: Uint32Array, index: number, value: number): void {
@@ -203,23 +220,19 @@ function describeCachestatError(code: string): string {
   return `${code}: ${needs[code] ?? "cachestat failed"}`;
 }
 
-function fileSystemType(fd: number): number {
-  return statfsSync(`/proc/self/fd/${fd}`).type;
-}
-
 /** A mapping to ask mincore about. Nothing touches it, so that it has no page-table entries and the cache is asked. */
 function mmapUntouched(fd: number, offsetBytes: number, lengthBytes: number): Pointer {
   return mmap({ lengthBytes, prot: PROT_READ, flags: MAP_SHARED, fd, offsetBytes });
 }
 
-function refuseUnaskable(fd: number, name: string): void {
-  if (fileSystemType(fd) === HUGETLBFS_MAGIC) {
+function refuseUnaskable({ fd, name, fileSystem, lengthBytes }: OpenObject): void {
+  if (fileSystem === HUGETLBFS_MAGIC) {
     throw new LinuxError({
       call: `page cache of ${name}`,
       needs: "a file system that tells; hugetlbfs does not, and its pages are never swapped",
     });
   }
-  if (!mincoreTells(fd)) {
+  if (!mincoreTells(fd, lengthBytes)) {
     throw new LinuxError({
       code: "EPERM",
       call: `mincore of ${name}`,
@@ -230,8 +243,8 @@ function refuseUnaskable(fd: number, name: string): void {
 }
 
 /** Where mincore may not tell, it says that every page is in memory; so also of one that can't exist. */
-function mincoreTells(fd: number): boolean {
-  const behind = (Math.ceil(fstatSync(fd).size / FAR_BEHIND_BYTES) + 1) * FAR_BEHIND_BYTES;
+function mincoreTells(fd: number, sizeBytes: number): boolean {
+  const behind = (Math.ceil(sizeBytes / FAR_BEHIND_BYTES) + 1) * FAR_BEHIND_BYTES;
   const resident = new Uint8Array(1);
   const pointer = mmapUntouched(fd, behind, PAGE_SIZE);
   try {
