@@ -2,9 +2,8 @@
 
 import { existsSync } from "node:fs";
 import { CpuPin } from "../linux/cpu-pin.ts";
-import { drainLruBatches, DrivenProcess, MemoryCgroup, Pidfd, type SwapSpace } from "../linux/index.ts";
+import { DrivenProcess, drainLruBatches, MemoryCgroup, Pidfd, type SwapSpace } from "../linux/index.ts";
 import { holdSetting } from "../linux/setting.ts";
-import type { Guard } from "../linux/guard.ts";
 
 const SHMEM_ENABLED = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
 
@@ -18,11 +17,11 @@ export class LiveHost implements Disposable {
   readonly hasHugeShmem: boolean;
   readonly #pin = new CpuPin();
 
-  /** Takes the swap space over, with the guard that undoes changed settings. */
-  constructor(swap: SwapSpace, guard: Guard) {
+  /** Takes the swap space over. */
+  constructor(swap: SwapSpace) {
     this.swap = swap;
     this.hasHugeShmem = existsSync(SHMEM_ENABLED);
-    if (this.hasHugeShmem) holdSetting(guard, { path: SHMEM_ENABLED, value: "advise" });
+    if (this.hasHugeShmem) holdSetting(swap.guard, { path: SHMEM_ENABLED, value: "advise" });
     this.cgroup = MemoryCgroup.create("ptemark-lab");
     this.keeper = DrivenProcess.spawn();
     this.cgroup.add(this.keeper.pid);

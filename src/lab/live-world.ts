@@ -5,7 +5,6 @@
 
 import { ftruncateSync } from "node:fs";
 import {
-  MADV,
   MAP_ANONYMOUS,
   MAP_FIXED,
   MAP_PRIVATE,
@@ -142,7 +141,12 @@ export class LiveWorld implements Disposable {
   /** Maps pages of an object, or anonymous memory. */
   map(
     process: LiveProcess,
-    { kind, object, firstPage = 0, pages }: {
+    {
+      kind,
+      object,
+      firstPage = 0,
+      pages,
+    }: {
       readonly kind: AreaKind;
       readonly object?: LiveObject;
       readonly firstPage?: number;
@@ -209,4 +213,3 @@ export class LiveWorld implements Disposable {
     }
   }
 }
-

@@ -54,7 +54,8 @@ export class ObjectTruth implements Disposable {
     const hasData = lseekRaw(this.fd, page * PAGE_SIZE, SEEK_DATA) === page * PAGE_SIZE;
     const answer = `${this.#counts[0]}${this.#counts[3]}${this.#resident[0] & 1}${hasData ? 1 : 0}`;
     const state = TABLE[answer];
-    if (state === undefined) throw new UnstablePageError(`page ${page}: cachestat, mincore and SEEK_DATA say ${answer}`);
+    if (state === undefined)
+      throw new UnstablePageError(`page ${page}: cachestat, mincore and SEEK_DATA say ${answer}`);
     return state;
   }
 

@@ -37,12 +37,13 @@ export interface SwapFileOptions extends MachineLockOptions {
 
 export class SwapFile implements SwapSpace {
   readonly path: string;
-  readonly #guard: Guard;
+  /** Undoes it all. What others add to it is undone before swap goes and the lock is let go. */
+  readonly guard: Guard;
   readonly #lock: MachineLock;
 
   private constructor({ sizeBytes, path }: SwapFileOptions, lock: MachineLock, guard: Guard) {
     this.#lock = lock;
-    this.#guard = guard;
+    this.guard = guard;
     if (path === undefined) {
       const folder = mkdtempSync(join(diskFolder(), "ptemark-swap-"));
       guard.add(`rm -rf ${quoted(folder)}`);
@@ -98,7 +99,7 @@ export class SwapFile implements SwapSpace {
   /** Swaps everything back in, which takes memory and time: free what is swapped first. */
   [Symbol.dispose](): void {
     try {
-      this.#guard[Symbol.dispose]();
+      this.guard[Symbol.dispose]();
     } finally {
       this.#lock[Symbol.dispose]();
     }

@@ -2,11 +2,13 @@
 
 import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { PAGE_SIZE } from "../abi/mman.ts";
-import { quoted, retried } from "./guard.ts";
+import { type Guard, quoted, retried } from "./guard.ts";
 
 /** A place to swap to that is ours: switched on when made, taken away when disposed of, or when this process dies. */
 export interface SwapSpace extends Disposable {
   readonly path: string;
+  /** Undoes it all, and before that what others add to it. */
+  readonly guard: Guard;
   /** Brings everything back into memory. Throws ENOMEM where that has no room. */
   swapoff(): void;
   swapon(): void;

@@ -27,6 +27,8 @@ export interface MappingScan {
   /** One byte a page: a state and flags (`page-state.ts`). */
   readonly states: Uint8Array;
   readonly counts: StateCounts;
+  /** Pages about which the object was asked. */
+  readonly asked: number;
   /** Why pages are unknown, and what else one must know to read the answer; "" if nothing. */
   readonly note: string;
 }
@@ -59,11 +61,14 @@ export class MappingLook {
 
 /** Asks an object about the pages marked ASK. */
 export class ObjectQuestion {
+  /** Pages it has asked about since it was set to 0. */
+  asked = 0;
   readonly #shmem = new ShmemQuestion();
   readonly #file = new FileQuestion();
 
   /** Returns what can't be told and why, or "". */
   ask(view: ObjectView, mapping: Mapping, states: Uint8Array): string {
+    for (let i = 0; i < states.length; i++) this.asked += states[i] >>> 7;
     const question = { firstPage: mapping.objectFirstPage, states, isShared: mapping.shared };
     if (mapping.kind === "shmem") return this.#shmem.ask(view, question);
     this.#file.ask(view, question);
@@ -101,7 +106,13 @@ export function outcomeOf(asked: (isMarked: boolean) => number): Outcome {
 export const UNANSWERED_IS_UNKNOWN = outcomeOf(() => UNKNOWN);
 
 /** Ends a scan: applies the outcome, counts, and says of the counts what must be said. */
-export function finish(mapping: Mapping, states: Uint8Array, notes: Notes, outcome: Outcome): MappingScan {
+export function finish(
+  mapping: Mapping,
+  states: Uint8Array,
+  notes: Notes,
+  outcome: Outcome,
+  asked = 0,
+): MappingScan {
   // By runs: counting each page would wait for the count of the page before.
   const histogram = new Uint32Array(256);
   let run = -1;
@@ -118,7 +129,7 @@ export function finish(mapping: Mapping, states: Uint8Array, notes: Notes, outco
   const counts = noCounts();
   for (let byte = 0; byte < 256; byte++) counts[PAGE_STATES[byte & STATE_MASK]] += histogram[byte];
   remark(mapping, counts, notes);
-  return { mapping, states, counts, note: notes.toString() };
+  return { mapping, states, counts, asked, note: notes.toString() };
 }
 
 function remark({ kind, shared }: Mapping, counts: StateCounts, notes: Notes): void {

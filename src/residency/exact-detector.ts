@@ -106,6 +106,7 @@ export class ExactDetector implements Detector {
   }
 
   #scanShmem(view: ObjectView, mapping: Mapping): MappingScan {
+    this.#question.asked = 0;
     const moment = this.#moment(view);
     const { states, notes } = this.#look.look(mapping);
     const known = this.#known.get(keyOf(mapping));
@@ -122,7 +123,7 @@ export class ExactDetector implements Detector {
     }
     const isSettled = recalled.swapped || moment.isAtRest;
     this.#known.set(keyOf(mapping), { facts, moment, isSettled, isCountTrue });
-    return finish(mapping, states, notes, UNANSWERED_IS_UNKNOWN);
+    return finish(mapping, states, notes, UNANSWERED_IS_UNKNOWN, this.#question.asked);
   }
 
   #ask(view: ObjectView, mapping: Mapping, states: Uint8Array, notes: Notes): void {

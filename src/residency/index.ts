@@ -4,11 +4,27 @@
  *
  * @packageDocumentation
  */
+export {
+  Attachment,
+  type AttachmentOptions,
+  type AttachmentPass,
+  isSharedMemory,
+  type SkippedMapping,
+  type WriteProtection,
+} from "./attachment.ts";
 export type { Detector, DetectorName, MappingScan } from "./detector.ts";
 export { ExactDetector, type ExactDetectorOptions } from "./exact-detector.ts";
+export {
+  type AttachOptions,
+  attach,
+  type LinuxAttachment,
+  LinuxWriteProtection,
+  type LinuxWriteProtectionOptions,
+} from "./linux-attachment.ts";
 export { LinuxTarget } from "./linux-target.ts";
 export { MarkerDetector } from "./marker-detector.ts";
 export { ModelTarget } from "./model-target.ts";
+export { ModelWriteProtection } from "./model-write-protection.ts";
 export { PageCacheDetector } from "./page-cache-detector.ts";
 export * from "./page-state.ts";
 export { PagemapDetector } from "./pagemap-detector.ts";

@@ -22,6 +22,7 @@ export class PageCacheDetector implements Detector {
 
   scan(mapping: Mapping): MappingScan {
     const { states, notes } = this.#look.look(mapping);
+    this.#question.asked = 0;
     if (mapping.kind === "shmem" || mapping.kind === "file") {
       const object = this.#target.openObject(mapping);
       if (isRefusal(object)) notes.add(object.reason);
@@ -30,6 +31,6 @@ export class PageCacheDetector implements Detector {
         notes.add(this.#question.ask(view, mapping, states));
       }
     }
-    return finish(mapping, states, notes, UNANSWERED_IS_UNKNOWN);
+    return finish(mapping, states, notes, UNANSWERED_IS_UNKNOWN, this.#question.asked);
   }
 }
