@@ -96,7 +96,7 @@ function check(
 describe("on the model, over random histories,", () => {
   it("exact (kept) and page-cache are right on every page; pagemap is never wrong; marker errs", () => {
     const marker = { pages: 0, swapped: 0, falsePositives: 0, falseNegatives: 0 };
-    for (let seed = 1; seed <= 200; seed++) history(seed, 150, marker);
+    for (let seed = 1; seed <= 200; seed++) history(seed, 80, marker);
     process.stderr.write(`marker on the model: ${JSON.stringify(marker)}\n`);
     expect(marker.swapped).toBeGreaterThan(1000);
     expect(marker.falsePositives).toBeGreaterThan(0);
