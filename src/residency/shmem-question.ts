@@ -16,6 +16,8 @@ import { ASK } from "./page-table-look.ts";
 import type { ObjectView } from "./target.ts";
 
 const BLOCK_PAGES = 512;
+/** A call of mincore takes as long as it takes to look up so many pages. */
+const GAP_PAGES = 8;
 
 /**
  * What ends a range that is asked about, by byte of states. Pages that are known within it are taken off its counts:
@@ -80,9 +82,20 @@ export class ShmemQuestion {
       this.#answer(low, high, HOLE, HOLE);
       return;
     }
-    this.#residentFrom = low;
-    this.#view.mincore(this.#firstPage + low, high - low, this.#resident);
+    this.#askMincore(low, high);
     this.#narrow(low, high, counts.cached, counts.evicted);
+  }
+
+  /** Asks mincore about a range, but leaves longer runs of pages out that are known: it looks up each page. */
+  #askMincore(low: number, high: number): void {
+    const states = this.#states;
+    this.#residentFrom = low;
+    for (let from = low; from < high; ) {
+      let end = from + 1; // after the last page asked about
+      for (let i = end; i < high && i - end < GAP_PAGES; i++) if ((states[i] & ASK) !== 0) end = i + 1;
+      this.#view.mincore(this.#firstPage + from, end - from, this.#resident.subarray(from - low));
+      from = nextAsked(states, end, high);
+    }
   }
 
   /** Answers for a range of which so many pages are in the page cache and in swap. */
@@ -163,8 +176,7 @@ export class ShmemQuestion {
   /** mincore and SEEK_DATA: content that is not in memory is in swap; more can't be told for sure. */
   #askWithoutCachestat(low: number, high: number): void {
     this.#lacksCachestat = true;
-    this.#residentFrom = low;
-    this.#view.mincore(this.#firstPage + low, high - low, this.#resident);
+    this.#askMincore(low, high);
     let hole = low;
     this.#view.forEachData(this.#firstPage + low, high - low, (first, pages) => {
       const data = first - this.#firstPage;
