@@ -4,7 +4,7 @@
  */
 
 import pc from "picocolors";
-import { PAGE_STATES, type PageState, STATE_MASK } from "../residency/page-state.ts";
+import { PAGE_STATES, type PageState, STATE_MASK, type StateCounts } from "../residency/page-state.ts";
 
 type Paint = (text: string) => string;
 
@@ -135,4 +135,22 @@ export function pageMapLegend(states: readonly PageState[], inColour = pc.isColo
   });
   const mixed = inColour ? `${HALF} mixed, of the two most frequent` : "small letters, : and ! mixed";
   return [...entries, mixed].join("  ");
+}
+
+/** The shares that states have, as a bar: in the order of {@link PAGE_STATES}, but what is unknown is last. */
+export function stateBar(counts: StateCounts, columns: number, inColour = pc.isColorSupported): string {
+  const [unknown, ...known] = PAGE_STATES;
+  const order = [...known, unknown];
+  const total = order.reduce((sum, state) => sum + counts[state], 0);
+  let bar = "";
+  let sum = 0;
+  let drawn = 0;
+  for (const state of order) {
+    sum += counts[state];
+    const end = total === 0 ? 0 : Math.round((sum / total) * columns);
+    const { letter, paint } = LOOKS[state];
+    if (end > drawn) bar += inColour ? paint(FULL.repeat(end - drawn)) : letter.repeat(end - drawn);
+    drawn = end;
+  }
+  return bar + " ".repeat(columns - drawn);
 }

@@ -4,6 +4,7 @@ import type { LinuxError } from "../linux/linux-error.ts";
 import { commandLine, isKernelThread, listPids, processName } from "../linux/procfs.ts";
 import { readStatus } from "../linux/status.ts";
 import { InputError } from "./errors.ts";
+import { printable } from "./scan-words.ts";
 
 /** The kernel keeps so many bytes of a process's name. */
 const NAME_MAX = 15;
@@ -11,6 +12,16 @@ const NAME_MAX = 15;
 /** The processes that arguments mean, each once: a pid, or all processes of a name, but for ourselves. */
 export function pidsOf(processes: readonly string[]): number[] {
   return [...new Set(processes.flatMap(pidsOfOne))];
+}
+
+/** The one process that an argument means. */
+export function onePidOf(argument: string): number {
+  const pids = pidsOfOne(argument);
+  if (pids.length === 1) return pids[0];
+  const list = pids.map((pid) => `  ${pid}  ${printable(commandLine(pid).join(" "))}`);
+  throw new InputError(
+    `${pids.length} processes are named "${argument}"; give the pid of one:\n${list.join("\n")}`,
+  );
 }
 
 function pidsOfOne(argument: string): number[] {

@@ -4,7 +4,7 @@ import pc from "picocolors";
 import type { PageState, StateCounts } from "../residency/page-state.ts";
 import type { ScannedMapping, TargetScan } from "../residency/scan.ts";
 import { pagesOf } from "../residency/target.ts";
-import { printable, STATE_COLUMNS } from "./scan-words.ts";
+import { fitEnd, printable, STATE_COLUMNS } from "./scan-words.ts";
 
 /** Shown even where nothing is in that state: these are what people look for. */
 const ALWAYS_SHOWN: ReadonlySet<PageState> = new Set(["present", "cached", "swap-cached", "swapped", "hole"]);
@@ -77,15 +77,8 @@ function renderMapping(
     `${mapping.kind}${sharing}`,
     kib(pagesOf(mapping)),
     ...cells,
-    `${shorten(mapping.name)}${mark}`,
+    `${fitEnd(printable(mapping.name), Math.max(NAME_MIN, terminalWidth() - 80))}${mark}`,
   ];
-}
-
-/** The end of a name tells more than its beginning. */
-function shorten(name: string): string {
-  const plain = printable(name);
-  const longest = Math.max(NAME_MIN, terminalWidth() - 80);
-  return plain.length <= longest ? plain : `…${plain.slice(1 - longest)}`;
 }
 
 /** Notes below a table, each told once. */

@@ -34,6 +34,11 @@ export function printable(name: string): string {
   return name.replace(/\p{C}/gu, "?");
 }
 
+/** The end of a text that is too long: of a path it tells more than the beginning. */
+export function fitEnd(text: string, width: number): string {
+  return text.length <= width ? text : `…${text.slice(text.length - width + 1)}`;
+}
+
 /** "1 object", "2 objects". */
 export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;

@@ -13,6 +13,7 @@ import {
 } from "../residency/scan.ts";
 import type { Mapping, Target } from "../residency/target.ts";
 import { EXIT, exitCodeOf, InputError, tell } from "./errors.ts";
+import { mappingFilter } from "./mapping-filter.ts";
 import { drawPageMap, pageMapLegend, pagesPerCell } from "./page-map.ts";
 import { hasMemory, pidsOf, refuseWithoutMemory } from "./processes.ts";
 import { Progress } from "./progress.ts";
@@ -110,17 +111,6 @@ function checkOptions(
     throw new InputError("--map draws for the eye: leave it off with --json and --csv");
   if (all && (pages || map))
     throw new InputError("--all tells of objects as a whole: leave off --pages and --map");
-}
-
-function mappingFilter(pattern: string | undefined): (mapping: Mapping) => boolean {
-  if (pattern === undefined) return () => true;
-  let regexp: RegExp;
-  try {
-    regexp = new RegExp(pattern);
-  } catch (error) {
-    throw new InputError(`--mapping ${pattern}: ${(error as Error).message}`);
-  }
-  return ({ start, kind, name }) => regexp.test(`${hex(start)} ${kind} ${name}`);
 }
 
 function scanWithProgress(
