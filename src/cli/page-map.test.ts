@@ -1,7 +1,17 @@
 import { stripVTControlCharacters } from "node:util";
 import { describe, expect, test } from "vitest";
-import { ARMED, CACHED, HOLE, PRESENT, STALE, SWAPPED, UNKNOWN } from "../residency/page-state.ts";
-import { drawPageMap, pageMapLegend, pagesPerCell } from "./page-map.ts";
+import {
+  ARMED,
+  CACHED,
+  HOLE,
+  noCounts,
+  PRESENT,
+  STALE,
+  type StateCounts,
+  SWAPPED,
+  UNKNOWN,
+} from "../residency/page-state.ts";
+import { drawPageMap, pageMapLegend, pagesPerCell, stateBar } from "./page-map.ts";
 
 const LETTERS = { inColour: false };
 
@@ -71,4 +81,19 @@ test("the legend names the states that are there", () => {
   const legend = pageMapLegend(["present", "swapped"], false);
   expect(legend).toBe("P present  S swapped  small letters, : and ! mixed");
   expect(pageMapLegend(["swapped"], true)).toContain("\u001b[31m█\u001b[39m swapped");
+});
+
+describe("a bar", () => {
+  const bar = (counts: Partial<StateCounts>) => stateBar({ ...noCounts(), ...counts }, 10, false);
+
+  test("has the shares of the states", () => {
+    expect(bar({ present: 50, swapped: 30, hole: 20 })).toBe("PPPPPSSS..");
+    expect(bar({ unknown: 1, cached: 1 })).toBe("CCCCC?????");
+  });
+
+  test("is as long as it is told", () => {
+    expect(bar({ present: 1, cached: 1, swapped: 1 })).toHaveLength(10);
+    expect(bar({ present: 1000, swapped: 1 })).toBe("PPPPPPPPPP");
+    expect(bar({})).toBe(" ".repeat(10));
+  });
 });

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { pidsOf, refuseWithoutMemory } from "./processes.ts";
+import { onePidOf, pidsOf, refuseWithoutMemory } from "./processes.ts";
 
 const NAME = `a-name-longer-than-15-${process.pid}`;
 
@@ -30,6 +30,13 @@ describe("processes", () => {
   test("by pid and by name, each once", () => {
     expect(pidsOf([String(pids[1]), NAME])).toEqual([pids[1], pids[0]]);
     expect(pidsOf([String(pids[0])])).toEqual([pids[0]]);
+  });
+
+  test("one, where one is meant; of several with the name, all are told", () => {
+    expect(onePidOf(String(pids[0]))).toBe(pids[0]);
+    expect(() => onePidOf(NAME)).toThrow(
+      `2 processes are named "${NAME}"; give the pid of one:\n  ${pids[0]}  ${join(folder, NAME)} 600\n  ${pids[1]}  `,
+    );
   });
 
   test("that run are none to refuse", () => {

@@ -8,7 +8,6 @@ import { initialState } from "./watch-state.ts";
 interface WatchOptions {
   readonly mapping?: string;
   readonly interval: string;
-  readonly attach?: boolean;
   readonly once?: boolean;
 }
 
@@ -17,13 +16,12 @@ export function addWatch(program: Command): void {
     .command("watch")
     .summary("a live view of where a process's pages are")
     .description(
-      "Shows on the whole screen where the pages of a process are, mapping by mapping, and how that goes on. Without\n" +
-        "--attach nothing is changed in the process. Where the output is no terminal, it is shown once.",
+      "Shows on the whole screen where the pages of a process are, mapping by mapping, and how that goes on. Nothing\n" +
+        "is changed in the process. Where the output is no terminal, it is shown once.",
     )
     .argument("<process>", "its pid, or its name if only one process has it")
     .option("-m, --mapping <regex>", "only mappings whose name matches")
     .option("-i, --interval <seconds>", "between two looks", "2")
-    .option("--attach", "write-protect its shared memory, so that writes and page-outs are seen (see attach)")
     .option("--once", "print it once, and end")
     .addHelpText(
       "after",
