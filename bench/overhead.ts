@@ -1,10 +1,11 @@
 /** What write-protection costs the process that it is put on: at a swap-in, a page-cache fault, a store, an arming pass. */
 import { MADV, PAGE_SIZE } from "../src/abi/index.ts";
-import { checkPages, fillPages, WORDS_PER_PAGE } from "../src/lab/page-content.ts";
+import { Arming } from "../src/lab/live/arming.ts";
+import { SharedMemory, touchEveryPage } from "../src/lab/live/shared-memory.ts";
+import { measureLiveSwapIn } from "../src/lab/live/swap-in.ts";
+import { fillPages, WORDS_PER_PAGE } from "../src/lab/page-content.ts";
 import { type Contender, interleave, ratioOf, type Series } from "../src/lab/statistics.ts";
 import { ZramSwap } from "../src/linux/index.ts";
-import { SharedMemory, touchEveryPage } from "../test/support/shared-memory.ts";
-import { ArmedMemory } from "./support/armed-memory.ts";
 import { benchOptions, mebibytes, Report, ratioText } from "./support/report.ts";
 
 const options = benchOptions();
@@ -13,6 +14,7 @@ const rounds = options.rounds ?? (options.quick ? 3 : 21);
 const report = new Report("overhead", options);
 const { seed } = options;
 const NAME = "ptemark-bench";
+const SIZE = mebibytes(sizePages * PAGE_SIZE);
 
 /** Stores what is there already, a word a page, so that contents stay what they are. */
 function storeToEveryPage(words: Uint32Array): void {
@@ -30,113 +32,109 @@ function unmap(memory: SharedMemory): void {
   memory.madvise(0, sizePages, MADV.DONTNEED);
 }
 
-function majorFaults(): number {
-  return process.resourceUsage().majorPageFault;
-}
-
-function swapIn(memory: SharedMemory, name: string, prepare: () => void): Contender {
-  let before = 0;
-  return {
-    name,
-    prepare: () => {
-      bringIn(memory);
-      prepare();
-      memory.pageOut();
-      before = majorFaults();
-    },
-    run: () => void touchEveryPage(memory.words),
-    check: () => {
-      if (majorFaults() - before < sizePages) throw new Error(`${name}: not every page was swapped in`);
-      return checkPages(memory.words, { kind: "incompressible", seed, what: name });
-    },
-  };
-}
-
-function contenders(plain: SharedMemory, armed: ArmedMemory): Contender[] {
-  const store = (memory: SharedMemory) => () => storeToEveryPage(memory.words);
-  const touch = (memory: SharedMemory) => () => void touchEveryPage(memory.words);
+/** A load or a store a page, of pages that are in memory. */
+function contenders(plain: SharedMemory, memory: SharedMemory, arming: Arming): Contender[] {
+  const store =
+    ({ words }: SharedMemory) =>
+    () =>
+      storeToEveryPage(words);
+  const load =
+    ({ words }: SharedMemory) =>
+    () =>
+      void touchEveryPage(words);
   return [
-    swapIn(plain, "swap-in, plain", () => {}),
-    swapIn(armed, "swap-in, registered", () => armed.disarm()),
-    swapIn(armed, "swap-in, armed: markers", () => armed.arm()),
-    { name: "read from the page cache, plain", prepare: () => unmap(plain), run: touch(plain) },
+    { name: "load from the page cache, plain", prepare: () => unmap(plain), run: load(plain) },
     {
-      name: "read from the page cache, registered",
+      name: "load from the page cache, registered",
       prepare: () => {
-        armed.disarm();
-        unmap(armed);
+        arming.disarm();
+        unmap(memory);
       },
-      run: touch(armed),
+      run: load(memory),
     },
-    { name: "store to a present page, plain", prepare: () => bringIn(plain), run: store(plain) },
+    { name: "store to a mapped page, plain", prepare: () => bringIn(plain), run: store(plain) },
     {
-      name: "store to an armed page",
+      name: "store to a mapped page, armed",
       prepare: () => {
-        bringIn(armed);
-        armed.arm();
+        bringIn(memory);
+        arming.arm();
       },
-      run: store(armed),
+      run: store(memory),
     },
     {
       name: "arming pass, all pages written",
       prepare: () => {
-        bringIn(armed);
-        armed.disarm();
+        bringIn(memory);
+        arming.disarm();
       },
-      run: () => armed.arm(),
+      run: () => arming.arm(),
     },
     {
       name: "arming pass, no page written",
       prepare: () => {
-        bringIn(armed);
-        armed.arm();
+        bringIn(memory);
+        arming.arm();
       },
-      run: () => armed.arm(),
+      run: () => arming.arm(),
     },
   ];
 }
 
-async function measure(): Promise<void> {
-  using zram = await ZramSwap.create({ sizeBytes: 3 * sizePages * PAGE_SIZE });
+async function swapIn(): Promise<void> {
+  const { rows, device } = await measureLiveSwapIn({
+    sizePages,
+    rounds,
+    seed,
+    device: "zram",
+    onProgress: report.progress,
+  });
+  const series = rows.map(({ name, microseconds }): Series => {
+    return { name, nsPerUnit: microseconds.map((us) => (us * 1000) / sizePages), hash: undefined };
+  });
+  report.series(`Swap-in of ${SIZE} from ${device}, sequential, every byte checked`, "page", series);
+  const [plain, registered, markers] = series;
+  const overPlain = ratioOf(markers, plain, seed);
+  compare("Swap-in, how many times as long (95 % confidence)", [
+    ["registered / plain", registered, plain],
+    ["registered and armed: markers / plain", markers, plain],
+  ]);
+  report.target(
+    `swap-in, markers / plain: ${ratioText(overPlain)}, wanted <= 1.008 (the RFC's), or an interval that holds it`,
+    overPlain.low <= 1.008,
+  );
+}
+
+async function inMemory(): Promise<void> {
   using plain = new SharedMemory(sizePages, NAME);
-  using armed = new ArmedMemory(sizePages, NAME);
-  for (const memory of [plain, armed]) fillPages(memory.words, { kind: "incompressible", seed });
-  const series = await interleave(contenders(plain, armed), {
+  using memory = new SharedMemory(sizePages, NAME);
+  using arming = new Arming(memory);
+  for (const { words } of [plain, memory]) fillPages(words, { kind: "incompressible", seed });
+  const series = await interleave(contenders(plain, memory, arming), {
     rounds,
     unitsPerRun: sizePages,
     onRound: report.progress,
   });
-  report.series(
-    `${mebibytes(sizePages * PAGE_SIZE)} of shared memory, an access a page, in order`,
-    "page",
-    series,
-  );
-  report.note(`zram compresses with ${zram.algorithm}, and stores the incompressible pages raw`);
-  compare(series);
+  report.series(`${SIZE} in memory, an access a page, in order`, "page", series);
+  const [loadPlain, loadRegistered, storePlain, storeArmed] = series;
+  compare("How many times as long (95 % confidence)", [
+    ["load from the page cache: registered / plain (the lost fault-around)", loadRegistered, loadPlain],
+    ["store: armed / plain", storeArmed, storePlain],
+  ]);
 }
 
-function compare(series: readonly Series[]): void {
-  const [swapPlain, swapRegistered, swapMarkers, readPlain, readRegistered, storePlain, storeArmed] = series;
-  const pairs: [string, Series, Series, string][] = [
-    ["swap-in: markers / plain", swapMarkers, swapPlain, "<= 1.008 (the RFC's)"],
-    ["swap-in: registered / plain", swapRegistered, swapPlain, ""],
-    ["page cache: registered / plain (the lost fault-around)", readRegistered, readPlain, ""],
-    ["store: armed / plain", storeArmed, storePlain, ""],
-  ];
+function compare(title: string, pairs: [what: string, over: Series, under: Series][]): void {
+  const ratios = pairs.map(([what, over, under]) => ({ what, ratio: ratioOf(over, under, seed) }));
   report.table(
-    "How many times as long (95 % confidence)",
-    ["", "ratio", "wanted"],
-    pairs.map(([what, over, under, wanted]) => [what, ratioText(ratioOf(over, under, seed)), wanted]),
+    title,
+    ["", "ratio"],
+    ratios.map(({ what, ratio }) => [what, ratioText(ratio)]),
   );
-  const markers = ratioOf(swapMarkers, swapPlain, seed);
-  report.target(
-    `swap-in, markers / plain: ${ratioText(markers)}, wanted <= 1.008, or an interval that holds it`,
-    markers.low <= 1.008,
-  );
-  for (const [what, over, under] of pairs) report.data(what, ratioOf(over, under, seed));
+  report.data(title, ratios);
 }
 
 const needs = ZramSwap.obstacle();
-if (needs === undefined) await measure();
-else report.note(`nothing is measured: needs ${needs}`);
+if (needs === undefined) {
+  await swapIn();
+  await inMemory();
+} else report.note(`nothing is measured: needs ${needs}`);
 report.print();

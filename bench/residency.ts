@@ -4,6 +4,8 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { MADV, PAGE_IS_PRESENT, PAGE_IS_SWAPPED, PAGE_SIZE, PM_HI_GUARD_REGION } from "../src/abi/index.ts";
 import { mixHash } from "../src/lab/hash.ts";
+import { Arming } from "../src/lab/live/arming.ts";
+import { SharedMemory } from "../src/lab/live/shared-memory.ts";
 import { fillPages } from "../src/lab/page-content.ts";
 import { Random } from "../src/lab/random.ts";
 import { type Contender, interleave, median, ratioOf } from "../src/lab/statistics.ts";
@@ -17,7 +19,6 @@ import {
   STATE_MASK,
 } from "../src/residency/index.ts";
 import { classify, entryTable } from "../src/residency/page-table-look.ts";
-import { ArmedMemory } from "./support/armed-memory.ts";
 import { compileCLoop } from "./support/c-loop.ts";
 import { benchOptions, mebibytes, Report, ratioText } from "./support/report.ts";
 
@@ -50,7 +51,7 @@ function layOut(): Uint8Array {
   return swapped;
 }
 
-function pageOut(memory: ArmedMemory, swapped: Uint8Array): void {
+function pageOut(memory: SharedMemory, swapped: Uint8Array): void {
   for (let at = 0; at < sizePages; ) {
     const first = swapped.indexOf(1, at);
     if (first < 0) return;
@@ -73,7 +74,7 @@ function rest(): Promise<void> {
 
 /** A set-up: the memory, a mapping of this process, and who looks at it. */
 interface SetUp {
-  readonly memory: ArmedMemory;
+  readonly memory: SharedMemory;
   readonly swapped: Uint8Array;
   readonly target: LinuxTarget;
   readonly mapping: Mapping;
@@ -330,10 +331,11 @@ async function command(): Promise<void> {
 
 async function measure(): Promise<void> {
   using _zram = await ZramSwap.create({ sizeBytes: 2 * sizePages * PAGE_SIZE });
-  using memory = new ArmedMemory(sizePages, "ptemark-bench");
+  using memory = new SharedMemory(sizePages, "ptemark-bench");
+  using arming = new Arming(memory);
   using target = LinuxTarget.open(process.pid);
   fillPages(memory.words, { kind: "incompressible", seed });
-  memory.arm();
+  arming.arm();
   const swapped = layOut();
   pageOut(memory, swapped);
   const mapping = target.mappings().find(({ start }) => start === memory.address);

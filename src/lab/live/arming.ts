@@ -41,6 +41,11 @@ export class Arming implements Disposable {
     });
   }
 
+  /** Takes protection and markers away; it stays registered. */
+  disarm(): void {
+    this.#userfaultfd.writeProtect(this.#memory.address, this.#memory.pages * PAGE_SIZE, "resolve");
+  }
+
   [Symbol.dispose](): void {
     this.#userfaultfd[Symbol.dispose]();
     this.#pagemap[Symbol.dispose]();
