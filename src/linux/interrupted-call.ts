@@ -82,18 +82,17 @@ const AWAITS_SIGNAL = new Map<number, (args: Arguments) => boolean>([
   [NR.rt_sigsuspend, () => true],
   [NR.ppoll, (args) => !isNull(args[3])],
   [NR.pselect6, (args) => !isNull(args[5])],
-  [NR.epoll_pwait, (args) => !isNull(args[4])],
-  [NR.epoll_pwait2, (args) => !isNull(args[4])],
 ]);
 
 /**
  * How well a thread may be stopped where it is; less is better. 0: the call that it waits in goes on, whatever becomes of
- * us. 1: it runs. 2: it waits for signals. 3: the stop shows, as EINTR. 4: the stop shows as EINTR if we die meanwhile.
+ * us. 1: it runs. 2: it waits for signals. 3: the stop shows as EINTR if we die meanwhile. 4: it shows.
  */
 export function interruptionRank(number: number | undefined, args: Arguments): 0 | 1 | 2 | 3 | 4 {
   if (number === undefined) return 1;
-  if (USES_RESTART_BLOCK.get(number)?.(args) === false) return 4;
-  if (ENDED_BY_STOP.get(number)?.(args) === false) return 3;
+  const endedByStop = ENDED_BY_STOP.get(number);
+  if (endedByStop !== undefined) return endedByStop(args) ? 3 : 4;
+  if (USES_RESTART_BLOCK.get(number)?.(args) === false) return 3;
   return AWAITS_SIGNAL.get(number)?.(args) === true ? 2 : 0;
 }
 

@@ -196,9 +196,9 @@ export function pollForStop(tid: number): Stop | undefined {
   return result.pid === 0 ? undefined : decode(result);
 }
 
-/** Waits this often without sleeping (a stop takes microseconds), then sleeps for moments of SLEEP_MS. */
-const EAGER_POLLS = 200;
-const SLEEP_MS = 0.1;
+/** Looks this often without sleeping (a stop takes microseconds), then sleeps between: the tracee may need this CPU. */
+const EAGER_POLLS = 30;
+const SLEEP_MS = 0.02;
 const sleepCell = new Int32Array(new SharedArrayBuffer(4));
 
 /** Waits for a tracee's next change of state, until `performance.now()` is `deadlineMs`. undefined: there was none. */

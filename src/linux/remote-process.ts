@@ -6,29 +6,30 @@
 import { closeSync, openSync, readlinkSync, readSync } from "node:fs";
 import process from "node:process";
 import { UFFD_USER_MODE_ONLY } from "../abi/index.ts";
+import { resumedInUserMode, undoInterruption } from "./interrupted-call.ts";
 import { SYS } from "./libc.ts";
 import { errnoNameOf, fromNodeError, LinuxError } from "./linux-error.ts";
 import { type MapsEntry, readMaps } from "./maps.ts";
 import { Pidfd } from "./pidfd.ts";
 import { readMemory } from "./process-memory.ts";
 import { isKernelThread, PTRACE_READ_NEEDS } from "./procfs.ts";
-import { REG } from "./ptrace.ts";
+import { newRegisters, REG } from "./ptrace.ts";
 import { RemoteThread, type StepListener } from "./remote-thread.ts";
-import { runsOnAlternateStack, type SignalFrame } from "./signal-frame.ts";
+import { runsOnAlternateStack, type SignalFrame, signalFrame } from "./signal-frame.ts";
 import { findTargetCode, hasTargetCode, type TargetCode } from "./target-code.ts";
-import { ownStack, refused, type ThreadRules, usableThreads } from "./target-threads.ts";
+import { chooseThreads, ownStack, refused, type ThreadChoice, type ThreadRules } from "./target-threads.ts";
 import { USERFAULTFD_FLAGS, USERFAULTFD_NEEDS, Userfaultfd } from "./userfaultfd.ts";
 
 export interface RemoteOptions extends ThreadRules {
-  /** How long to wait for a thread that can be used, milliseconds. */
-  readonly deadlineMs?: number;
+  /** How long to wait for a thread to stop, and for one to be where it can be used; milliseconds, 1000 by default. */
+  readonly patienceMs?: number;
   /** For tests that end this process at each point where it might die. */
   readonly onStep?: StepListener;
 }
 
-const DEADLINE_MS = 1000;
-/** Between two looks at all threads, when none could be used where it was stopped. */
-const RETRY_MS = 2;
+const PATIENCE_MS = 1000;
+/** Before the second look at all threads, when none could be used where it was stopped; twice as long before the next. */
+const RETRY_MS = 1;
 /** Left below the frame, for the kernel's own: a signal may be delivered on top of ours. */
 const STACK_RESERVE_BYTES = 8192;
 /** How far up the stack to look for a signal handler's frame. */
@@ -68,14 +69,15 @@ export class RemoteProcess implements Disposable {
   static open(pid: number, options: RemoteOptions = {}): RemoteProcess {
     const pidfd = Pidfd.open(pid);
     try {
-      refuseProcess(pid, options);
-      const maps = readMaps(pid);
-      const code = findTargetCode(pid, maps);
+      const { living } = acceptProcess(pid, options);
+      const maps = readMaps(living);
+      const code = findTargetCode(living, maps);
       if (code === undefined) {
         const reason =
           "it has no code that makes a system call, or that a signal handler returns to (no libc)";
         throw refused(pid, reason);
       }
+      rehearse(living, maps, code);
       return new RemoteProcess(pidfd, options, maps, code);
     } catch (error) {
       pidfd[Symbol.dispose]();
@@ -90,26 +92,31 @@ export class RemoteProcess implements Disposable {
    * @throws {LinuxError} if no thread can be used before the deadline
    */
   inThread<T>(calls: (thread: RemoteThread) => T): RemoteResult<T> {
-    const deadlineMs = performance.now() + (this.#options.deadlineMs ?? DEADLINE_MS);
-    for (;;) {
-      let hindrance = "";
-      for (const tid of usableThreads(this.pid, this.#options)) {
-        const attempt = this.#attempt(tid, deadlineMs, calls);
+    const deadlineMs = performance.now() + this.#patienceMs;
+    for (let retryMs = RETRY_MS; ; retryMs *= 2) {
+      const choice = chooseThreads(this.pid, this.#options);
+      let { hindrance } = choice;
+      for (const tid of choice.threads) {
+        const attempt = this.#attempt(tid, calls);
         if (typeof attempt === "object") return attempt;
         hindrance ||= `thread ${tid}: ${attempt}`;
       }
-      if (performance.now() > deadlineMs) throw refused(this.pid, hindrance);
-      Atomics.wait(sleepCell, 0, 0, RETRY_MS);
-      this.#maps = readMaps(this.pid); // a thread may have come with a stack of its own
+      if (performance.now() + retryMs > deadlineMs) throw refused(this.pid, hindrance);
+      Atomics.wait(sleepCell, 0, 0, retryMs);
+      this.#maps = readMaps(choice.living); // a thread may have come with a stack of its own
     }
   }
 
+  get #patienceMs(): number {
+    return this.#options.patienceMs ?? PATIENCE_MS;
+  }
+
   /** Returns why not, if the thread can't be used where it stopped. */
-  #attempt<T>(tid: number, deadlineMs: number, calls: (thread: RemoteThread) => T): RemoteResult<T> | string {
+  #attempt<T>(tid: number, calls: (thread: RemoteThread) => T): RemoteResult<T> | string {
     const onStep = this.#options.onStep ?? (() => {});
     onStep("chosen");
     const start = performance.now();
-    const thread = RemoteThread.stop({ tid, deadlineMs, onStep });
+    const thread = RemoteThread.stop({ tid, deadlineMs: start + this.#patienceMs, onStep });
     let result: T;
     try {
       const prepared = this.#prepare(thread);
@@ -157,15 +164,39 @@ export class RemoteProcess implements Disposable {
   }
 }
 
-/** What makes a process as a whole unfit. */
-function refuseProcess(pid: number, { force = false }: ThreadRules): void {
-  if (pid === process.pid) throw refused(pid, "another process: this is ours, and nobody traces itself");
+/**
+ * Does what will be done while a thread is stopped, so that it is compiled by then: the first call of a function takes many
+ * times longer than the second, and more than the stop itself.
+ */
+function rehearse(tid: number, maps: readonly MapsEntry[], code: TargetCode): void {
+  const registers = newRegisters();
+  undoInterruption(registers);
+  const { bytes } = signalFrame({
+    registers: resumedInUserMode(registers),
+    signalMask: 0n,
+    xstate: new Uint8Array(2 ** 10),
+    restorer: code.restorer,
+    below: 2 ** 20,
+  });
+  runsOnAlternateStack(bytes, 0, code.restorer);
+  ownStack(maps, { stackPointer: 0, fsBase: 0, isMain: false });
+  hasTargetCode(tid, code);
+}
+
+/** Refuses a process that is unfit as a whole. */
+function acceptProcess(pid: number, { force = false }: ThreadRules): ThreadChoice {
+  if (pid === process.pid) throw refused(pid, "this process is ours, and nobody traces itself");
   if (pid === 1 && !force)
     throw refused(pid, "it is init, which the machine can't do without (force does it)");
   if (isKernelThread(pid)) throw refused(pid, "it is a thread of the kernel, and has no memory of its own");
-  usableThreads(pid, { force });
+  const choice = chooseThreads(pid, { force });
+  if (!isNative(elfHeader(`/proc/${choice.living}/exe`)))
+    throw refused(pid, "it is not a program for 64-bit x86");
+  return choice;
+}
+
+function elfHeader(path: string): Buffer {
   const header = Buffer.alloc(20);
-  const path = `/proc/${pid}/exe`;
   let fd: number;
   try {
     fd = openSync(path, "r");
@@ -174,7 +205,7 @@ function refuseProcess(pid: number, { force = false }: ThreadRules): void {
   }
   readSync(fd, header, 0, header.length, 0);
   closeSync(fd);
-  if (!isNative(header)) throw refused(pid, "it is not a program for 64-bit x86");
+  return header;
 }
 
 const ELFCLASS64 = 2;

@@ -19,8 +19,6 @@ export function threadRefusal(
   const { State = "", TracerPid = "0", Seccomp = "0", x86_Thread_features: features = "" } = status;
   if (/^[ZX]/.test(State)) return "it has ended (a zombie, which its parent has not waited for)";
   if (TracerPid !== "0") return `process ${TracerPid} traces it: a debugger or strace is at work`;
-  if (/^D/.test(State))
-    return "it waits for a device, or for a child of vfork, and can't be stopped meanwhile";
   if (Seccomp === "1") return "it is under seccomp's strict mode, which kills it for any new system call";
   if (Seccomp !== "0" && !force)
     return "it is under a seccomp filter, which may kill it for a system call that it never makes (force tries)";
@@ -32,27 +30,45 @@ export function threadRefusal(
 /** Beyond this many threads the rest is not looked at: these will do. */
 const THREADS_MAX = 64;
 
+export interface ThreadChoice {
+  /** Best first: one whose interruption nobody notices, of these the first. */
+  readonly threads: readonly number[];
+  /** Why others can't be used now; "" if all can. */
+  readonly hindrance: string;
+  /** One that lives, to ask what all threads share: the first may have ended, and the process goes on. */
+  readonly living: number;
+}
+
 /**
- * The threads that may be used, best first: one whose interruption nobody notices, of these the first.
+ * The threads of a process that may be used.
  *
- * @throws {LinuxError} if there is none; the reason is that of the first thread
+ * @throws {LinuxError} if there is none that ever may; the reason is that of the first thread
  */
-export function usableThreads(pid: number, rules: ThreadRules): number[] {
+export function chooseThreads(pid: number, rules: ThreadRules): ThreadChoice {
   const usable: { tid: number; rank: number }[] = [];
-  let refusal: string | undefined;
+  let living = 0;
+  let hindrance = "";
+  let refusal = "";
   for (const tid of listThreads(pid).slice(0, THREADS_MAX)) {
-    const task = `task/${tid}`;
     try {
-      const reason = threadRefusal(parseStatus(readProcFile(pid, `${task}/status`)), rules);
-      if (reason === undefined) usable.push({ tid, rank: rankOf(readProcFile(pid, `${task}/syscall`)) });
-      else refusal ??= `thread ${tid}: ${reason}`;
+      const status = parseStatus(readProcFile(pid, `task/${tid}/status`));
+      const reason = threadRefusal(status, rules);
+      if (reason !== undefined) {
+        refusal ||= `thread ${tid}: ${reason}`;
+        continue;
+      }
+      living ||= tid;
+      if (status.State?.startsWith("D"))
+        hindrance ||= `thread ${tid}: it waits for a device, or a child of vfork, and can't be stopped meanwhile`;
+      else usable.push({ tid, rank: rankOf(readProcFile(pid, `task/${tid}/syscall`)) });
     } catch (error) {
       if (!(error instanceof LinuxError && ["ESRCH", "ENOENT"].includes(error.code))) throw error;
       // A thread that has ended meanwhile.
     }
   }
-  if (usable.length === 0) throw refused(pid, refusal ?? "it has ended");
-  return usable.sort((a, b) => a.rank - b.rank || a.tid - b.tid).map(({ tid }) => tid);
+  if (living === 0) throw refused(pid, refusal || "it has ended");
+  const threads = usable.sort((a, b) => a.rank - b.rank || a.tid - b.tid).map(({ tid }) => tid);
+  return { threads, hindrance, living };
 }
 
 /** A process may not be attached to. */

@@ -1,6 +1,7 @@
 // Programs in C for live tests: compiled once into a folder of their own, started, watched through a shared page.
 // @ts-check
 import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   closeSync,
   mkdtempSync,
@@ -57,10 +58,10 @@ export class TargetFolder {
    * @param {readonly string[]} [flags]
    * @returns {{ program: string } | { problem: string }}
    */
-  compile(name, flags = ["-O2", "-pthread"]) {
+  compile(name, flags = ["-O2", "-pthread", "-lm"]) {
     const program = join(this.path, name);
     const source = join(SOURCES, `${name}.c`);
-    const built = spawnSync("cc", [...flags, "-o", program, source, "-lm"], { encoding: "utf8" });
+    const built = spawnSync("cc", ["-o", program, source, ...flags], { encoding: "utf8" });
     if (built.error) return { problem: `needs a C compiler (cc): ${built.error.message}` };
     return built.status === 0 ? { program } : { problem: `cc ${name}.c: ${built.stderr}` };
   }
@@ -164,4 +165,25 @@ export class SelfCheckingTarget {
     closeSync(this.#sharedFd);
     if (trouble !== undefined) throw new Error(trouble);
   }
+}
+
+/**
+ * Starts a program of targets/unfit.c, or another one that prints a pid when it is ready.
+ * @param {string} program
+ * @param {string} mode
+ */
+export async function startUnfit(program, mode) {
+  const child = spawn(program, mode === "" ? [] : [mode], { stdio: ["ignore", "pipe", "inherit"] });
+  const ended = once(child, "exit").then(([code]) => `${mode} ended with exit code ${code}`);
+  const said = once(/** @type {import("node:stream").Readable} */ (child.stdout), "data").then(String);
+  const first = await Promise.race([said, ended]);
+  const pid = Number.parseInt(first, 10);
+  if (Number.isNaN(pid)) throw new Error(first);
+  return {
+    pid,
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await ended;
+    },
+  };
 }

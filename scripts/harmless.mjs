@@ -1,0 +1,224 @@
+// Is attaching harmless? Kills the tool with SIGKILL at every point of an attach, and at random moments, while targets
+// check themselves (test/support/targets/selfcheck.c): node scripts/harmless.mjs [--rounds N] [--seed S].
+// @ts-check
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+import { SELFCHECK_MODES, SelfCheckingTarget, TargetFolder } from "../test/support/target.mjs";
+
+const HELP = `Kills the tool while it attaches to processes that check themselves, and looks whether they notice.
+
+Usage: npm run harmless -- [--rounds N] [--seed S]
+
+  --rounds N  how often the tool is killed (1000): two thirds at each point of an attach in turn, the rest at random moments
+  --seed S    which moments, and which targets at which points (1)`;
+
+const TOOL = fileURLToPath(new URL("harmless-tool.mjs", import.meta.url));
+const RANDOM = "at random";
+/** Within so long after it starts to attach, again and again, the tool is killed. */
+const RANDOM_MS_MAX = 30;
+/** A target is started anew after so many kills: each may leave a descriptor. */
+const KILLS_PER_TARGET = 100;
+
+/**
+ * What a round was, and what was left in the target.
+ * @typedef {{ mode: string, point: string, interruptions: number, leftDescriptors: number }} Round
+ */
+
+/** @typedef {{ rounds: number, seed: number, onRound?: (done: number, round: Round) => void }} HarmlessOptions */
+
+/** mulberry32. @param {number} seed */
+function seededRandom(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** @param {number} pid @param {string} task */
+function startTool(pid, task) {
+  return spawn(process.execPath, [TOOL, String(pid), task], { stdio: ["ignore", "pipe", "pipe"] });
+}
+
+/**
+ * Runs the tool to its end; returns what it printed, and how it ended.
+ * @param {import("node:child_process").ChildProcess} tool
+ */
+async function endOf(tool) {
+  let said = "";
+  for (const stream of [tool.stdout, tool.stderr]) stream?.on("data", (text) => (said += text));
+  const [code, signal] = await once(tool, "close");
+  return { said, code, signal };
+}
+
+/** The points of an attach, in order. @param {SelfCheckingTarget} target */
+async function pointsOfAttach(target) {
+  const { said, code } = await endOf(startTool(target.pid, "steps"));
+  if (code !== 0) throw new Error(`the tool can't attach to ${target.mode}: ${said}`);
+  return said.trim().split("\n");
+}
+
+/** @param {SelfCheckingTarget} target @param {string} point @param {number} delayMs */
+async function killTool(target, point, delayMs) {
+  const tool = startTool(target.pid, point === RANDOM ? "forever" : point);
+  const end = endOf(tool);
+  if (point === RANDOM) {
+    await Promise.race([once(/** @type {import("node:stream").Readable} */ (tool.stdout), "data"), end]);
+    await sleep(delayMs);
+    tool.kill("SIGKILL");
+  }
+  const { said, signal } = await end;
+  if (signal !== "SIGKILL") throw new Error(`the tool was to be killed, and said: ${said}`);
+}
+
+/** Whether a thread is still traced, or stopped. @param {number} pid */
+function isHeld(pid) {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return !/^TracerPid:\t0$/m.test(status) || /^State:\t[tT]/m.test(status);
+}
+
+/**
+ * One kill of the tool. Throws if the target noticed.
+ * @param {SelfCheckingTarget} target @param {string} point @param {number} delayMs
+ * @returns {Promise<Round>}
+ */
+async function killOnce(target, point, delayMs) {
+  const before = { interruptions: target.interruptions, descriptors: target.userfaultfds };
+  await killTool(target, point, delayMs);
+  await target.progress();
+  if (isHeld(target.pid)) throw new Error(`${target.mode} is still held`);
+  const interruptions = target.interruptions - before.interruptions;
+  if (interruptions > 1) throw new Error(`${target.mode} was interrupted ${interruptions} times`);
+  const leftDescriptors = target.userfaultfds - before.descriptors;
+  if (leftDescriptors > 1) throw new Error(`${target.mode} has ${leftDescriptors} descriptors more`);
+  return { mode: target.mode, point, interruptions, leftDescriptors };
+}
+
+/** @param {readonly string[]} all @param {() => number} random */
+function shuffled(all, random) {
+  const result = [...all];
+  for (let i = result.length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [result[i], result[j]] = [result[j], result[i]];
+  }
+  return result;
+}
+
+/**
+ * Kills the tool `rounds` times: two of three times at a point of an attach, so that all points are reached alike, and all
+ * targets at each; else at a random moment. Throws at the first target that notices.
+ *
+ * @param {HarmlessOptions} options
+ * @returns {Promise<{ points: string[], modes: string[], rounds: Round[] } | { problem: string }>}
+ */
+export async function harmless(options) {
+  const folder = new TargetFolder();
+  try {
+    const built = folder.compile("selfcheck");
+    return "problem" in built ? built : await killRounds(built.program, options);
+  } finally {
+    folder[Symbol.dispose]();
+  }
+}
+
+/** One target runs at a time: several would only wait for each other. @param {string} program @param {HarmlessOptions} options */
+async function killRounds(program, { rounds, seed, onRound }) {
+  const random = seededRandom(seed);
+  const modes = shuffled(SELFCHECK_MODES, random);
+  /** @type {Round[]} */
+  const done = [];
+  /** @type {string[]} */
+  let points = [];
+  for (const [index, mode] of modes.entries()) {
+    const first = Math.floor((index * rounds) / modes.length);
+    const end = Math.floor(((index + 1) * rounds) / modes.length);
+    for (let from = first; from < end; from += KILLS_PER_TARGET) {
+      const target = new SelfCheckingTarget(program, mode);
+      try {
+        await target.progress();
+        if (points.length === 0) points = await pointsOfAttach(target);
+        for (let i = from; i < Math.min(end, from + KILLS_PER_TARGET); i++) {
+          const point = i % 3 === 2 ? RANDOM : points[(i - Math.floor(i / 3)) % points.length];
+          const round = await killOnce(target, point, random() * RANDOM_MS_MAX).catch((error) => {
+            throw new Error(`round ${i + 1}: ${mode}, tool killed "${point}": ${error.message}`);
+          });
+          done.push(round);
+          onRound?.(done.length, round);
+        }
+      } catch (error) {
+        await target.stop().catch(() => {}); // it has told what is wrong
+        throw error;
+      }
+      await target.stop();
+    }
+  }
+  return { points, modes, rounds: done };
+}
+
+/** @param {string} name @param {string} text */
+function positiveInteger(name, text) {
+  const number = Number(text);
+  if (Number.isSafeInteger(number) && number > 0) return number;
+  console.error(`--${name} ${text}: must be an integer from 1`);
+  process.exit(2);
+}
+
+/** Counts by a property, in the order of `keys`. @param {readonly Round[]} rounds @param {"mode" | "point"} property @param {readonly string[]} keys */
+function table(rounds, property, keys) {
+  for (const key of keys) {
+    const own = rounds.filter((round) => round[property] === key);
+    const sum = (/** @type {"interruptions" | "leftDescriptors"} */ field) =>
+      own.reduce((total, round) => total + round[field], 0);
+    const [killed, left, interrupted] = [own.length, sum("leftDescriptors"), sum("interruptions")];
+    console.log(
+      `  ${key.padEnd(30)}${String(killed).padStart(7)}${String(left).padStart(13)}${String(interrupted).padStart(13)}`,
+    );
+  }
+}
+
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  const { values } = parseArgs({
+    options: {
+      rounds: { type: "string", default: "1000" },
+      seed: { type: "string", default: "1" },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) {
+    console.log(HELP);
+    process.exit(0);
+  }
+  const rounds = positiveInteger("rounds", values.rounds);
+  const seed = positiveInteger("seed", values.seed);
+  const onRound = (/** @type {number} */ done, /** @type {Round} */ round) => {
+    if (process.stderr.isTTY)
+      process.stderr.write(`\r\x1b[K${done} of ${rounds}: ${round.mode}, ${round.point}`);
+  };
+  try {
+    const result = await harmless({ rounds, seed, onRound });
+    if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+    if ("problem" in result) {
+      console.error(result.problem);
+      process.exit(3);
+    }
+    console.log(`The tool was killed ${result.rounds.length} times (seed ${seed}); no target noticed.`);
+    console.log(
+      `\n  ${"killed".padEnd(30)}  times  descriptors  EINTR of\n  ${"".padEnd(30)}         left over    nanosleep`,
+    );
+    table(result.rounds, "point", [...result.points, RANDOM]);
+    console.log(`\n  target`);
+    table(result.rounds, "mode", SELFCHECK_MODES);
+  } catch (error) {
+    console.error(
+      `\n${/** @type {Error} */ (error).message}\nagain: node scripts/harmless.mjs --rounds ${rounds} --seed ${seed}`,
+    );
+    process.exitCode = 1;
+  }
+}
