@@ -32,3 +32,16 @@ export class Progress {
     this.#bar?.stop();
   }
 }
+
+/** What is being done now, on stderr, where that is a terminal: for work whose end can't be told. */
+export class StatusLine {
+  readonly #wanted = process.stderr.isTTY === true;
+
+  readonly show = (text: string): void => {
+    if (this.#wanted) process.stderr.write(`\r\x1b[K${text}`);
+  };
+
+  stop(): void {
+    this.show("");
+  }
+}

@@ -1,6 +1,7 @@
 /**
- * How often PM_SWAP is right: after every op of a program, the bit of every page of every shared mapping is held against
- * the object, which knows. An error is counted at every step for which it lasts, under the cause that it began with.
+ * How often PM_SWAP is right: after every op of a program, the bit of every page of every shared mapping is held
+ * against the object, which knows. An error is counted at every step for which it lasts, under the cause that it
+ * began with.
  */
 
 import {

@@ -1,7 +1,7 @@
 /**
- * A cost that the RFC does not mention. Fault-around fills empty PTEs only, so a range full of markers has lost it: what
- * somebody else has brought back into the page cache takes a fault a page. Counted, not timed: faults and look-ups are
- * the same in every run.
+ * A cost that the RFC does not mention. Fault-around fills empty PTEs only, so a range full of markers has lost it:
+ * what somebody else has brought back into the page cache takes a fault a page. Counted, not timed: faults and look-ups
+ * are the same in every run.
  */
 
 import { PAGE_SIZE } from "../abi/index.ts";

@@ -74,8 +74,8 @@ export function summarise(values: readonly number[]): Summary {
 }
 
 /**
- * statistic(over) / statistic(under), of medians unless said otherwise, with a bootstrap interval. Rounds are resampled in pairs: what slowed one
- * round down slowed both contenders down.
+ * statistic(over) / statistic(under), of medians unless said otherwise, with a bootstrap interval. Rounds are
+ * resampled in pairs: what slowed one round down slowed both contenders down.
  */
 export function ratioOf(over: Series, under: Series, seed: number, statistic = median): Ratio {
   const rounds = over.nsPerUnit.length;

@@ -1,6 +1,6 @@
 /**
- * Markers on a kernel without the RFC: a range that is registered for asynchronous write-protection through userfaultfd,
- * and whose present pages are protected, is left markers by page-out (Linux 6.7 and later).
+ * Markers on a kernel without the RFC: in a range that is registered for asynchronous write-protection through
+ * userfaultfd, and whose present pages are protected, page-out leaves markers (Linux 6.7 and later).
  */
 
 import process from "node:process";

@@ -1,4 +1,4 @@
-/** What is to be given back, last taken first: of `DisposableStack`, which Node 20 does not have, what is needed here. */
+/** What is to be given back, last taken first: as `DisposableStack`, which Node 20 does not have. */
 export class Resources implements Disposable {
   readonly #taken: Disposable[] = [];
 

@@ -8,7 +8,7 @@ import { SwapFile } from "../../linux/swap-file.ts";
 import type { SwapSpace } from "../../linux/swap-space.ts";
 import { ZramSwap } from "../../linux/zram.ts";
 import { checkPages, fillPages } from "../page-content.ts";
-import { type Contender, interleave } from "../statistics.ts";
+import { type Contender, interleave, mean, type Ratio, ratioOf } from "../statistics.ts";
 import { type SwapInRow, swapInRows } from "../swap-in.ts";
 import { Arming } from "./arming.ts";
 import { Resources } from "./resources.ts";
@@ -41,6 +41,8 @@ export interface LiveSwapIn {
   readonly rounds: number;
   readonly device: SwapDeviceKind;
   readonly rows: readonly SwapInRow[];
+  /** What markers cost, apart from what registering changes. */
+  readonly armedAgainstRegistered: Ratio;
   /** Of a round of each: pages that had to be read from the device, and markers that there were before. */
   readonly majorFaults: readonly number[];
   readonly markers: readonly number[];
@@ -106,5 +108,13 @@ export async function measureLiveSwapIn(options: LiveSwapInOptions): Promise<Liv
     unitsPerRun: sizePages,
     ...(options.onProgress === undefined ? {} : { onRound: options.onProgress }),
   });
-  return { sizePages, rounds, device, rows: swapInRows(series, sizePages, seed), majorFaults, markers };
+  return {
+    sizePages,
+    rounds,
+    device,
+    rows: swapInRows(series, sizePages, seed),
+    armedAgainstRegistered: ratioOf(series[2], series[1], seed, mean),
+    majorFaults,
+    markers,
+  };
 }
