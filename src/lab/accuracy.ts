@@ -62,6 +62,8 @@ interface SharedMapping {
 
 export interface AccuracyOptions {
   readonly mechanism: Mechanism;
+  /** What is taken for the bit, a page: 1 or 0; the entry's own PM_SWAP unless given. */
+  readonly bits?: (proc: string, mapping: string) => Uint8Array;
   /** The stand-in: present pages are write-protected again after every so many steps; 1 unless given. */
   readonly rearmEvery?: number;
   readonly onStep?: (done: number) => void;
@@ -69,14 +71,14 @@ export interface AccuracyOptions {
 
 /** Runs a program on a machine, which stays open, and judges every PM_SWAP it shows. */
 export function measureAccuracy(machine: Machine, ops: readonly Op[], options: AccuracyOptions): Accuracy {
-  const tally = new Tally(options.mechanism);
+  const tally = new Tally(options);
   const rearmEvery = options.rearmEvery ?? 1;
   let step = 0;
   for (const [index, op] of ops.entries()) {
     const { errno } = machine.execute(op, ++step);
     if (errno !== "") throw new Error(`op ${index + 1} of the workload, ${op.kind}, failed with ${errno}`);
     tally.apply(op, machine.observe());
-    if (options.mechanism === "stand-in") {
+    if (options.mechanism === "stand-in" || options.mechanism === "exact") {
       if (op.kind === "map" || op.kind === "fork") run(machine, tally.registrations(op), step);
       if ((index + 1) % rearmEvery === 0) {
         run(machine, tally.armings(), step);
@@ -95,8 +97,18 @@ function run(machine: Machine, ops: readonly Op[], step: number): void {
   }
 }
 
+/** A mapping as it is now. */
+interface Judged {
+  readonly proc: string;
+  readonly mapping: SharedMapping;
+  readonly entries: readonly string[];
+  readonly bits: Uint8Array;
+  readonly letters: string;
+}
+
 class Tally {
   readonly #mechanism: Mechanism;
+  readonly #bits: AccuracyOptions["bits"];
   readonly #processes = new Map<string, Map<string, SharedMapping>>([["A", new Map()]]);
   readonly #causes = new Map<ErrorCause, { errors: number; pageSteps: number }>();
   readonly #negatives: number[] = [];
@@ -106,8 +118,9 @@ class Tally {
   #swapped = 0;
   #flagged = 0;
 
-  constructor(mechanism: Mechanism) {
+  constructor({ mechanism, bits }: AccuracyOptions) {
     this.#mechanism = mechanism;
+    this.#bits = bits;
   }
 
   /** Judges what is shown after an op. */
@@ -117,7 +130,9 @@ class Tally {
     let positives = 0;
     for (const [proc, mappings] of this.#processes) {
       for (const [name, mapping] of mappings) {
-        const wrong = this.#judge(op, proc, mapping, shown.procs[proc][name], shown.objs[mapping.obj]);
+        const entries = shown.procs[proc][name];
+        const bits = this.#bits?.(proc, name) ?? Uint8Array.from(entries, (entry) => (isSwap(entry) ? 1 : 0));
+        const wrong = this.#judge(op, { proc, mapping, entries, bits, letters: shown.objs[mapping.obj] });
         negatives += wrong.negatives;
         positives += wrong.positives;
       }
@@ -167,10 +182,7 @@ class Tally {
 
   #judge(
     op: Op,
-    proc: string,
-    mapping: SharedMapping,
-    entries: readonly string[],
-    letters: string,
+    { proc, mapping, entries, bits, letters }: Judged,
   ): { negatives: number; positives: number } {
     const lettersBefore = this.#letters[mapping.obj] ?? "";
     let negatives = 0;
@@ -183,7 +195,7 @@ class Tally {
       }
       const index = mapping.first + page;
       const letter = letters[index] ?? "H";
-      const hasBit = isSwap(entry);
+      const hasBit = bits[page] === 1;
       const isSwapped = letter === "S";
       this.#pageSteps++;
       if (isSwapped) this.#swapped++;
@@ -209,7 +221,7 @@ class Tally {
             page,
             isSwapped
               ? falseNegativeCause(this.#mechanism, op, before)
-              : falsePositiveCause(proc, op, before, letter),
+              : falsePositiveCause(this.#mechanism, op, before, { proc, letter }),
           );
         } else this.#count(known, 0);
       }

@@ -50,12 +50,13 @@ export interface Before {
   readonly mappingIsForked: boolean;
 }
 
-/** What reports PM_SWAP. */
-export type Mechanism = "none" | "marker" | "look-up" | "stand-in";
+/** What tells that a page is in swap. The stand-in and the exact detector arm what is present. */
+export type Mechanism = "none" | "marker" | "look-up" | "stand-in" | "exact";
 
 export function falseNegativeCause(mechanism: Mechanism, op: Op, before: Before): FalseNegativeCause {
   if (mechanism === "none") return "no mechanism";
   if (mechanism === "look-up") return "no page table";
+  if (mechanism === "exact") return "other (bit not set)";
   if (before.mappingIsForked && !before.wasEverPresent) return "fork";
   if (before.letter === "S") {
     if (before.mappingIsNew) return "mapped after page-out";
@@ -66,7 +67,14 @@ export function falseNegativeCause(mechanism: Mechanism, op: Op, before: Before)
   return before.wasEverPresent ? "PTE zapped before page-out" : "never mapped here";
 }
 
-export function falsePositiveCause(proc: string, op: Op, before: Before, letter: string): FalsePositiveCause {
+/** `proc` is the process whose bit it is, `letter` the object's page now. */
+export function falsePositiveCause(
+  mechanism: Mechanism,
+  op: Op,
+  before: Before,
+  { proc, letter }: { readonly proc: string; readonly letter: string },
+): FalsePositiveCause {
+  if (mechanism === "exact") return "other (bit set)";
   if (!before.hasBit && op.kind === "madvise" && op.advice === "DONTNEED") return "zap left a marker";
   if (!before.hasBit) return letter === "H" ? "clean hole dropped" : "not written out";
   if (letter === "H") return "removed";

@@ -55,7 +55,7 @@ export function describePagemap({ model, live, liveObstacle, sizePages, rounds }
 function plotBy(title: string, unit: string, cells: readonly (readonly [string, string, number])[]): Block {
   const groups = [...new Set(cells.map(([group]) => group))];
   const names = [...new Set(cells.map(([, name]) => name))];
-  const valueOf = (group: string, name: string): number =>
+  const cellOf = (group: string, name: string): number =>
     cells.find(([g, n]) => g === group && n === name)?.[2] ?? 0;
   return plot({
     kind: "bars",
@@ -63,7 +63,7 @@ function plotBy(title: string, unit: string, cells: readonly (readonly [string, 
     unit,
     stacked: false,
     groups,
-    series: names.map((name) => ({ name, values: groups.map((group) => valueOf(group, name)) })),
+    series: names.map((name) => ({ name, values: groups.map((group) => cellOf(group, name)) })),
   });
 }
 

@@ -70,11 +70,17 @@ class OpFailure extends Error {
 }
 
 /** A machine with process A. There is one at a time on a host: close it before the next. */
-export function createLinuxMachine(host: LinuxHost): Machine {
+export function createLinuxMachine(host: LinuxHost): LinuxMachine {
   return new LinuxMachine(host);
 }
 
-class LinuxMachine implements Machine {
+/** Where a mapping of a program is on this machine. */
+export interface LinuxPlace {
+  readonly pid: number;
+  readonly address: number;
+}
+
+export class LinuxMachine implements Machine {
   readonly #host: LinuxHost;
   readonly #processes = new Map<string, ScriptProcess>();
   readonly #objects = new Map<string, ScriptObject>();
@@ -107,6 +113,13 @@ class LinuxMachine implements Machine {
 
   #nextAddress(): number {
     return mappingAddress(this.#mappingsMade++);
+  }
+
+  /** Undefined if there is no such process, or it has no such mapping. */
+  placeOf(proc: string, mapping: string): LinuxPlace | undefined {
+    const owner = this.#processes.get(proc);
+    const address = owner?.mappings.get(mapping)?.address;
+    return owner === undefined || address === undefined ? undefined : { pid: owner.driven.pid, address };
   }
 
   execute(op: Op, step: number): OpResult {
