@@ -1,5 +1,6 @@
 import process from "node:process";
 import { CommanderError } from "commander";
+import { WorkloadError } from "../lab/workload.ts";
 // By their files: these are loaded for every command, and their rooms are not.
 import { LinuxError } from "../linux/linux-error.ts";
 import { ConfigError } from "../model/config.ts";
@@ -38,7 +39,8 @@ export function tell(error: unknown): void {
 }
 
 export function exitCodeOf(error: unknown): number {
-  if ([InputError, ScriptError, ConfigError].some((known) => error instanceof known)) return EXIT.BAD_INPUT;
+  if ([InputError, ScriptError, ConfigError, WorkloadError].some((known) => error instanceof known))
+    return EXIT.BAD_INPUT;
   if (!(error instanceof LinuxError)) return EXIT.BUG;
   return error.code === "ESRCH" ? EXIT.BAD_INPUT : EXIT.NOT_POSSIBLE; // no such process: a pid that can't be used
 }

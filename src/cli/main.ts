@@ -12,6 +12,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void
   functional: async () => (await import("./functional.ts")).addFunctional,
   run: async () => (await import("./run.ts")).addRun,
   conform: async () => (await import("./conform.ts")).addConform,
+  accuracy: async () => (await import("./accuracy.ts")).addAccuracy,
   bench: async () => (await import("./bench.ts")).addBench,
 };
 
@@ -34,6 +35,7 @@ Examples:
   ptemark functional              the RFC's functional test, with its mechanism and without
   ptemark run program.ops         what each op of a program changes
   ptemark conform traces.jsonl.gz whether the model shows what a kernel showed
+  ptemark accuracy                how often the swap bit is right, and why it is not
   ptemark bench swapin            what markers cost when pages come back
 
 Exit codes: 0 all is well; 1 the model is not as expected, or only a part could be told; 2 the input can't be used;

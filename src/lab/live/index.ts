@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+export { type LiveAccuracy, LiveAccuracyLab } from "./accuracy.ts";
 export { type LiveFaultAroundRow, measureLiveFaultAround } from "./fault-around.ts";
 export { type LivePagemapCost, measureLivePagemap } from "./pagemap-cost.ts";
 export { type LiveSwapIn, liveObstacle, measureLiveSwapIn, type SwapDeviceKind } from "./swap-in.ts";
