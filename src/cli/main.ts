@@ -13,6 +13,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void
   run: async () => (await import("./run.ts")).addRun,
   conform: async () => (await import("./conform.ts")).addConform,
   accuracy: async () => (await import("./accuracy.ts")).addAccuracy,
+  claims: async () => (await import("./claims.ts")).addClaims,
   bench: async () => (await import("./bench.ts")).addBench,
 };
 
@@ -35,6 +36,7 @@ Examples:
   ptemark functional              the RFC's functional test, with its mechanism and without
   ptemark run program.ops         what each op of a program changes
   ptemark conform traces.jsonl.gz whether the model shows what a kernel showed
+  ptemark claims                  all that the RFC claims, measured, on one page
   ptemark accuracy                how often the swap bit is right, and why it is not
   ptemark bench swapin            what markers cost when pages come back
 

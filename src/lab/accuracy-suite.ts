@@ -38,8 +38,8 @@ export interface AccuracySuite {
   readonly liveObstacle: string;
 }
 
-export const LIVE_STAND_IN = "stand-in, this kernel";
-export const LIVE_EXACT = "exact, this kernel";
+/** Who answers on the running kernel. */
+export const ON_THIS_KERNEL = { standIn: "stand-in, this kernel", exact: "exact, this kernel" } as const;
 
 /** The mechanism that the RFC is. */
 export const MARKER = MODEL_MECHANISMS.find(({ name }) => name === "marker") as ModelMechanism;
@@ -63,8 +63,8 @@ export async function runAccuracySuite(suite: AccuracySuiteOptions): Promise<Acc
     for (const workload of workloads) {
       suite.onProgress?.(`accuracy: ${workload.name}, this kernel`);
       const { standIn, exact } = lab.measure(workloadProgram(workload, options), { rearmEvery });
-      add(workload, LIVE_STAND_IN, standIn);
-      add(workload, LIVE_EXACT, exact);
+      add(workload, ON_THIS_KERNEL.standIn, standIn);
+      add(workload, ON_THIS_KERNEL.exact, exact);
       // Signals are seen between two workloads, and not in one.
       await new Promise((resolve) => setImmediate(resolve));
     }

@@ -10,6 +10,7 @@ export const FALSE_NEGATIVE_CAUSES = {
   fork: "the RFC's second known flaw: fork copies no PTE of shared memory, markers included",
   "never mapped here": "page-out found no PTE in this process: it had not touched the page",
   "marker zapped": "MADV_DONTNEED dropped the marker while the page was in swap",
+  "uffd-wp took its place": "write-protecting replaced the marker, un-protecting dropped what replaced it",
   "mapped after page-out": "a new mapping of what was in swap already",
   "not armed": "the stand-in: the page was written, and paged out before it was armed again",
   "no page table": "the look-up asks nothing where there is no page table",
@@ -60,11 +61,16 @@ export function falseNegativeCause(mechanism: Mechanism, op: Op, before: Before)
   if (before.mappingIsForked && !before.wasEverPresent) return "fork";
   if (before.letter === "S") {
     if (before.mappingIsNew) return "mapped after page-out";
+    if (op.kind === "uffdwp") return "uffd-wp took its place";
     return before.hasBit && op.kind === "madvise" ? "marker zapped" : "other (bit not set)";
   }
   if (before.isPresent)
     return mechanism === "stand-in" && !before.isWriteProtected ? "not armed" : "other (bit not set)";
   return before.wasEverPresent ? "PTE zapped before page-out" : "never mapped here";
+}
+
+function isRemoval(op: Op): boolean {
+  return op.kind === "punch" || op.kind === "truncate" || (op.kind === "madvise" && op.advice === "REMOVE");
 }
 
 /** `proc` is the process whose bit it is, `letter` the object's page now. */
@@ -75,9 +81,9 @@ export function falsePositiveCause(
   { proc, letter }: { readonly proc: string; readonly letter: string },
 ): FalsePositiveCause {
   if (mechanism === "exact") return "other (bit set)";
+  if (letter === "H" && isRemoval(op)) return "removed";
   if (!before.hasBit && op.kind === "madvise" && op.advice === "DONTNEED") return "zap left a marker";
   if (!before.hasBit) return letter === "H" ? "clean hole dropped" : "not written out";
-  if (letter === "H") return "removed";
   if (op.kind === "swapoff") return "swapoff";
   if (op.kind === "readfd" || op.kind === "writefd") return "descriptor";
   if (op.kind === "read" || op.kind === "write" || op.kind === "madvise")

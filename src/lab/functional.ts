@@ -33,13 +33,16 @@ const STEPS: readonly { readonly op: string; readonly row?: string; readonly exp
   { op: "madvise A v0 0 1 REMOVE", row: "REMOVE", expect: 0 },
 ];
 
+/** The test as a program of the op language. */
+export const FUNCTIONAL_PROGRAM = STEPS.map(({ op }) => op).join("\n");
+
 /**
  * Runs the test on a machine, which stays open.
  *
  * @throws {Error} when an op fails, since its row would tell nothing
  */
 export function runFunctionalTest(machine: Machine): FunctionalResult {
-  const program = parseProgram(STEPS.map(({ op }) => op).join("\n"), { file: "functional test" });
+  const program = parseProgram(FUNCTIONAL_PROGRAM, { file: "functional test" });
   const rows: FunctionalRow[] = [];
   let index = 0;
   for (const { errno, procs } of runProgram(program, machine)) {
