@@ -17,7 +17,7 @@ export const MODEL_MECHANISMS: readonly ModelMechanism[] = [
   { name: "none", mechanism: "none", profile: "linux-6.1", config: {} },
   { name: "marker", mechanism: "marker", profile: "rfc", config: {} },
   {
-    name: "marker, fault-around fills it",
+    name: "filled marker",
     mechanism: "marker",
     profile: "rfc",
     config: { FAULT_AROUND_MARKERS: true },

@@ -39,7 +39,7 @@ export interface AccuracySuite {
 }
 
 /** Who answers on the running kernel. */
-export const ON_THIS_KERNEL = { standIn: "stand-in, this kernel", exact: "exact, this kernel" } as const;
+export const ON_THIS_KERNEL = { standIn: "stand-in (live)", exact: "exact (live)" } as const;
 
 /** The mechanism that the RFC is. */
 export const MARKER = MODEL_MECHANISMS.find(({ name }) => name === "marker") as ModelMechanism;

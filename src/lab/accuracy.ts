@@ -12,6 +12,7 @@ import {
   type Machine,
   type Observation,
   type Op,
+  type Trace,
 } from "../script/index.ts";
 import {
   type Before,
@@ -77,7 +78,7 @@ export function measureAccuracy(machine: Machine, ops: readonly Op[], options: A
   for (const [index, op] of ops.entries()) {
     const { errno } = machine.execute(op, ++step);
     if (errno !== "") throw new Error(`op ${index + 1} of the workload, ${op.kind}, failed with ${errno}`);
-    tally.apply(op, machine.observe());
+    tally.apply(op, machine.observe(), "done");
     if (options.mechanism === "stand-in" || options.mechanism === "exact") {
       if (op.kind === "map" || op.kind === "fork") run(machine, tally.registrations(op), step);
       if ((index + 1) % rearmEvery === 0) {
@@ -106,6 +107,13 @@ interface Judged {
   readonly letters: string;
 }
 
+/** What a machine showed, judged: a recorded trace is one, too. */
+export function judgeTrace({ steps }: Trace, mechanism: Mechanism): Accuracy {
+  const tally = new Tally({ mechanism });
+  for (const step of steps) tally.apply(step.op, step, step.errno === "" ? "done" : "failed");
+  return tally.result();
+}
+
 class Tally {
   readonly #mechanism: Mechanism;
   readonly #bits: AccuracyOptions["bits"];
@@ -124,8 +132,8 @@ class Tally {
   }
 
   /** Judges what is shown after an op. */
-  apply(op: Op, shown: Observation): void {
-    this.#follow(op);
+  apply(op: Op, shown: Observation, outcome: "done" | "failed"): void {
+    if (outcome === "done") this.#follow(op);
     let negatives = 0;
     let positives = 0;
     for (const [proc, mappings] of this.#processes) {

@@ -11,6 +11,7 @@ export const FALSE_NEGATIVE_CAUSES = {
   "never mapped here": "page-out found no PTE in this process: it had not touched the page",
   "marker zapped": "MADV_DONTNEED dropped the marker while the page was in swap",
   "uffd-wp took its place": "write-protecting replaced the marker, un-protecting dropped what replaced it",
+  "moved by mremap": "mremap drops the markers of write-protection, which page-out had left alone",
   "mapped after page-out": "a new mapping of what was in swap already",
   "not armed": "the stand-in: the page was written, and paged out before it was armed again",
   "no page table": "the look-up asks nothing where there is no page table",
@@ -26,6 +27,8 @@ export const FALSE_POSITIVE_CAUSES = {
   removed: "the page was removed, and the marker stayed",
   "clean hole dropped": "a hole that was only read is dropped at page-out, not written, and leaves a marker",
   "not written out": "the PTE was unmapped for page-out, which then could not be done",
+  "read ahead": "MADV_WILLNEED brought a copy into the swap cache; the page's place in swap is still its own",
+  "uffd-wp marker": "write-protecting a page that is not mapped leaves a marker, and nothing is in swap",
   "zap left a marker": "the stand-in: MADV_DONTNEED of a write-protected page leaves a marker",
   "other (bit set)": "none of these",
 } as const;
@@ -62,6 +65,7 @@ export function falseNegativeCause(mechanism: Mechanism, op: Op, before: Before)
   if (before.letter === "S") {
     if (before.mappingIsNew) return "mapped after page-out";
     if (op.kind === "uffdwp") return "uffd-wp took its place";
+    if (op.kind === "mremap") return "moved by mremap";
     return before.hasBit && op.kind === "madvise" ? "marker zapped" : "other (bit not set)";
   }
   if (before.isPresent)
@@ -82,6 +86,8 @@ export function falsePositiveCause(
 ): FalsePositiveCause {
   if (mechanism === "exact") return "other (bit set)";
   if (letter === "H" && isRemoval(op)) return "removed";
+  if (op.kind === "uffdwp") return "uffd-wp marker";
+  if (op.kind === "madvise" && op.advice === "WILLNEED") return "read ahead";
   if (!before.hasBit && op.kind === "madvise" && op.advice === "DONTNEED") return "zap left a marker";
   if (!before.hasBit) return letter === "H" ? "clean hole dropped" : "not written out";
   if (op.kind === "swapoff") return "swapoff";
