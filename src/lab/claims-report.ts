@@ -2,10 +2,13 @@ import { describeAccuracy } from "./accuracy-report.ts";
 import { type Claim, judgeClaims } from "./claims.ts";
 import type { ClaimsSuite } from "./claims-suite.ts";
 import { type Block, heading, list, table, text } from "./document.ts";
-import { number } from "./format.ts";
+import { FALSE_NEGATIVE_CAUSES, FALSE_POSITIVE_CAUSES } from "./error-cause.ts";
+import { number, whole } from "./format.ts";
 import { describePagemap } from "./pagemap-report.ts";
+import type { RecordedAccuracy } from "./recorded-accuracy.ts";
 import { REFERENCE_COSTS } from "./reference-costs.ts";
-import { describeSwapIn } from "./swap-in-report.ts";
+import { SCENARIOS } from "./scenarios.ts";
+import { describeSwapIn, describeSwapInTimes } from "./swap-in-report.ts";
 
 /** Where it was measured, as the reader needs to know. */
 export interface MeasuredOn {
@@ -42,7 +45,11 @@ export function describeClaims(
     ),
     heading(2, "Claim by claim"),
     ...claims.flatMap(describeClaim),
+    ...describeScenarios(suite),
+    ...describeRecorded(suite.recorded),
     ...describeSwapIn(suite.swapIn),
+    heading(2, "Swap-in, with swap on a disk"),
+    ...describeSwapInTimes(suite.swapInFile),
     ...describePagemap(suite.pagemap),
     ...describeAccuracy(suite.accuracy),
     heading(2, "What a real kernel with the RFC costs"),
@@ -59,6 +66,52 @@ export function describeClaims(
         number(stock),
         number(rfc),
         beyondNoise ? number(rfc - stock) : "within noise",
+      ]),
+    ),
+  ];
+}
+
+/** The flaws' programs, and who is wrong at the end of each. */
+function describeScenarios({ scenarios }: ClaimsSuite): Block[] {
+  const mechanisms = Object.keys(scenarios[0].byMechanism);
+  return [
+    heading(2, "Flaws as programs"),
+    text(
+      "The shortest program for each; `ptemark run` runs them. `none`: no markers; `marker`: the RFC; `filled marker`: " +
+        "the RFC, and fault-around fills plain markers; `look-up`: the rival; `stand-in`: what 6.18 has; `exact`: the " +
+        "marker where there is one, the object where in doubt.",
+    ),
+    table(
+      "Pages (of four; of each process and mapping) with a wrong answer after the last step",
+      ["program", ...mechanisms],
+      scenarios.map(({ id, byMechanism }) => [
+        id,
+        ...mechanisms.map((name) =>
+          byMechanism[name] === undefined ? "" : whole(byMechanism[name].wrongAtEnd),
+        ),
+      ]),
+    ),
+    list(SCENARIOS.map(({ id, program }) => `${id}: \`${program.replaceAll("\n", "; ")}\``)),
+  ];
+}
+
+function describeRecorded({ traces, steps, causes }: RecordedAccuracy): Block[] {
+  const told: Readonly<Record<string, string>> = { ...FALSE_NEGATIVE_CAUSES, ...FALSE_POSITIVE_CAUSES };
+  return [
+    heading(2, "On a real kernel with the RFC"),
+    text(
+      `${whole(traces)} random programs were recorded on it (${whole(steps)} steps), which the model repeats step by ` +
+        "step (`ptemark conform`). Where PM_SWAP of a shared page was wrong there, and why:",
+    ),
+    table(
+      "",
+      ["cause", "traces", "first", "errors", "what happened"],
+      causes.map(({ cause, traces, firstTrace, errors }) => [
+        cause,
+        whole(traces),
+        firstTrace,
+        whole(errors),
+        told[cause],
       ]),
     ),
   ];

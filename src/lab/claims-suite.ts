@@ -8,6 +8,7 @@ import { type AccuracySuite, ON_THIS_KERNEL, runAccuracySuite } from "./accuracy
 import { type BenchOptions, benchPagemap, benchSwapIn, tryLive } from "./bench.ts";
 import { type MarkerWork, measureMarkerWork } from "./marker-work.ts";
 import type { PagemapBench } from "./pagemap-report.ts";
+import { judgeRecordedTraces, type RecordedAccuracy } from "./recorded-accuracy.ts";
 import { outcomeOf, runScenario, SCENARIOS, type ScenarioOutcome, scenarioOps } from "./scenarios.ts";
 import type { SwapInBench } from "./swap-in-report.ts";
 import { WORKLOAD_DEFAULTS } from "./workload.ts";
@@ -31,9 +32,13 @@ export interface ClaimsSuite {
   readonly quick: boolean;
   readonly seed: number;
   readonly swapIn: SwapInBench;
+  /** The same with swap on a disk, as the RFC had it; smaller. */
+  readonly swapInFile: SwapInBench;
   readonly pagemap: PagemapBench;
   readonly accuracy: AccuracySuite;
   readonly scenarios: readonly ScenarioRow[];
+  /** The same causes, found in what a real kernel with the RFC showed. */
+  readonly recorded: RecordedAccuracy;
   readonly markerWork: readonly MarkerWork[];
   /** Swap areas that a kernel can have, without PTE_MARKER and with it. */
   readonly swapAreas: { readonly without: number; readonly with: number };
@@ -42,19 +47,26 @@ export interface ClaimsSuite {
 
 const GIB_PAGES = 2 ** 18;
 
-function sizes(quick: boolean): { readonly swapIn: Sizes; readonly pagemap: Sizes; readonly steps: number } {
-  return quick
-    ? {
-        swapIn: { sizePages: GIB_PAGES / 64, rounds: 3 },
-        pagemap: { sizePages: GIB_PAGES / 64, rounds: 5 },
-        steps: 100,
-      }
-    : {
-        swapIn: { sizePages: GIB_PAGES, rounds: 5 },
-        pagemap: { sizePages: GIB_PAGES, rounds: 31 },
-        steps: WORKLOAD_DEFAULTS.steps,
-      };
+interface SuiteSizes {
+  readonly swapIn: Sizes;
+  readonly swapInFile: Sizes;
+  readonly pagemap: Sizes;
+  readonly steps: number;
 }
+
+const QUICK: SuiteSizes = {
+  swapIn: { sizePages: GIB_PAGES / 64, rounds: 3 },
+  swapInFile: { sizePages: GIB_PAGES / 256, rounds: 2 },
+  pagemap: { sizePages: GIB_PAGES / 64, rounds: 5 },
+  steps: 100,
+};
+
+const FULL: SuiteSizes = {
+  swapIn: { sizePages: GIB_PAGES, rounds: 5 },
+  swapInFile: { sizePages: GIB_PAGES / 16, rounds: 5 },
+  pagemap: { sizePages: GIB_PAGES, rounds: 31 },
+  steps: WORKLOAD_DEFAULTS.steps,
+};
 
 interface Sizes {
   readonly sizePages: number;
@@ -63,9 +75,9 @@ interface Sizes {
 
 export async function runClaims(options: ClaimsOptions): Promise<ClaimsSuite> {
   const { quick, seed, live, onProgress } = options;
-  const size = sizes(quick);
+  const size = quick ? QUICK : FULL;
   const progress = onProgress === undefined ? {} : { onProgress };
-  const bench: Omit<BenchOptions, keyof Sizes> = { seed, live, device: "zram", ...progress };
+  const bench: Omit<BenchOptions, keyof Sizes | "device"> = { seed, live, ...progress };
   const { rows, obstacle } = await runScenarios(live);
   const accuracy = await runAccuracySuite({
     workloads: WORKLOADS,
@@ -77,10 +89,12 @@ export async function runClaims(options: ClaimsOptions): Promise<ClaimsSuite> {
   return {
     quick,
     seed,
-    swapIn: await benchSwapIn({ ...bench, ...size.swapIn }),
-    pagemap: await benchPagemap({ ...bench, ...size.pagemap }),
+    swapIn: await benchSwapIn({ ...bench, ...size.swapIn, device: "zram" }),
+    swapInFile: await benchSwapIn({ ...bench, ...size.swapInFile, device: "file" }),
+    pagemap: await benchPagemap({ ...bench, ...size.pagemap, device: "zram" }),
     accuracy,
     scenarios: rows,
+    recorded: judgeRecordedTraces(),
     markerWork: measureMarkerWork(),
     swapAreas: {
       without: swapTypesOf(makeConfig("linux-6.1", { PTE_MARKER: false, PTE_MARKER_UFFD_WP: false }))

@@ -10,6 +10,8 @@ export interface Scenario {
   readonly title: string;
   /** Who says so: the RFC itself claims or admits it; or it does not. */
   readonly kind: "claimed" | "admitted" | "not admitted";
+  /** What the RFC says of it. */
+  readonly said: string;
   /** What there is to know about it. */
   readonly remark: string;
   readonly program: string;
@@ -24,7 +26,23 @@ const scenario = (
   title: string,
   remark: string,
   program: readonly string[],
-): Scenario => ({ id, kind, cause, title, remark, program: program.join("\n") });
+): Scenario => ({
+  id,
+  kind,
+  cause,
+  title,
+  remark,
+  said: SAID[id] ?? NOT_LISTED,
+  program: program.join("\n"),
+});
+
+const NOT_LISTED = "Not in its list of flaws.";
+const SAID: Readonly<Record<string, string>> = {
+  functional: "The bit is right after each step.",
+  zap: "Truncation, migration, splits and MADV_DONTNEED leave no marker.",
+  "zapped-sharer": "A sharer whose PTE was zapped before gets no marker.",
+  fork: "Fork copies no PTEs of shared memory, so the child has no marker.",
+};
 
 const WRITTEN = ["obj o0 4", "map A v0 o0 0 4 rw", "write A v0 0 4"];
 const PAGED_OUT = [...WRITTEN, "madvise A v0 0 4 PAGEOUT"];

@@ -24,19 +24,26 @@ export const RFC_SWAP_IN = [
 const PAGE_BYTES = 4096;
 
 export function describeSwapIn(bench: SwapInBench): Block[] {
-  const { model, live } = bench;
   return [
     heading(2, "Sequential swap-in"),
     rfcTable(),
+    ...describeSwapInTimes(bench),
+    changesPlot(bench),
+    heading(2, "The fault-around that markers take away"),
+    ...describeFaultAround(bench),
+  ];
+}
+
+/** The model's times and work, and this kernel's times. */
+export function describeSwapInTimes(bench: SwapInBench): Block[] {
+  const { model, live } = bench;
+  return [
     timesTable(
       `Model, swap in ${model.swap === "file" ? "a file" : "memory"}: ${rangeOf(model)}, time to fault it in`,
       model.rows,
     ),
     workTable(model),
     ...(live === undefined ? [text(`Not measured live: ${bench.liveObstacle}`)] : describeLive(live)),
-    changesPlot(bench),
-    heading(2, "The fault-around that markers take away"),
-    ...describeFaultAround(bench),
   ];
 }
 
