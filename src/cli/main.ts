@@ -8,6 +8,7 @@ import { reportFailure } from "./errors.ts";
 const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
   doctor: async () => (await import("./doctor.ts")).addDoctor,
   scan: async () => (await import("./scan.ts")).addScan,
+  attach: async () => (await import("./attach.ts")).addAttach,
   watch: async () => (await import("./watch.ts")).addWatch,
   functional: async () => (await import("./functional.ts")).addFunctional,
   run: async () => (await import("./run.ts")).addRun,

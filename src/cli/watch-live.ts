@@ -3,6 +3,7 @@
 import process from "node:process";
 import { emitKeypressEvents, type Key } from "node:readline";
 import { noSuchProcess } from "../linux/procfs.ts";
+import { announceAttach } from "./attach-plan.ts";
 import { printable } from "./scan-words.ts";
 import { Screen } from "./screen.ts";
 import { looked, pressed, type WatchState } from "./watch-state.ts";
@@ -15,7 +16,7 @@ const COLUMNS_DEFAULT = 120;
 
 /** Prints how it is now. */
 export async function showOnce(pid: number, options: WatcherOptions, initial: WatchState): Promise<void> {
-  using watcher = Watcher.open(pid, options);
+  using watcher = openWatcher(pid, options);
   const look = watcher.look();
   if (look === undefined) throw noSuchProcess(pid, "watch");
   const lines = snapshotLines(looked(initial, look), process.stdout.columns ?? COLUMNS_DEFAULT);
@@ -24,10 +25,15 @@ export async function showOnce(pid: number, options: WatcherOptions, initial: Wa
 
 /** Shows the process until someone has had enough, or it ends. The terminal is as before in any case. */
 export async function showLive(pid: number, options: WatcherOptions, initial: WatchState): Promise<void> {
-  using watcher = Watcher.open(pid, options);
+  using watcher = openWatcher(pid, options);
   const end = await live(watcher, initial);
   if (end === "process ended")
     process.stdout.write(`process ${pid} (${printable(watcher.name)}) has ended\n`);
+}
+
+function openWatcher(pid: number, options: WatcherOptions): Watcher {
+  if (options.attaches) announceAttach(pid, options.isWanted);
+  return Watcher.open(pid, options);
 }
 
 async function live(watcher: Watcher, initial: WatchState): Promise<"quit" | "process ended"> {

@@ -1,24 +1,16 @@
 /** What `watch` knows and shows: changed by looks at the process, and by keys. */
 
+import { flowBetween, type PageFlow } from "../residency/page-flow.ts";
 import type { ScannedMapping, TargetScan } from "../residency/scan.ts";
-import type { Mapping } from "../residency/target.ts";
-import { keyOf } from "./mapping-key.ts";
-import { flowBetween, type PageFlow } from "./page-flow.ts";
-
-/** What an attachment has counted since the look before, pages. */
-export interface Attended {
-  readonly armed: number;
-  readonly written: number;
-  readonly healed: number;
-}
+import { type Mapping, mappingKey } from "../residency/target.ts";
 
 /** A look at the process. */
 export interface Look {
   readonly scan: TargetScan;
   /** How long it took, milliseconds. */
   readonly tookMs: number;
-  /** undefined without an attachment. */
-  readonly attended?: Attended | undefined;
+  /** Pages written since the look before; undefined without an attachment, which tells. */
+  readonly written: number | undefined;
 }
 
 /** Pages a second, since the look before. */
@@ -62,15 +54,29 @@ export function looked(state: WatchState, look: Look): WatchState {
   return { ...state, look, rates, history };
 }
 
-function ratesBetween(before: TargetScan, { scan, attended }: Look): Rates | undefined {
+function ratesBetween(before: TargetScan, { scan, written }: Look): Rates | undefined {
   const seconds = (scan.time.getTime() - before.time.getTime()) / 1000;
   if (seconds <= 0) return undefined;
-  const { swappedOut, swappedIn } = flowBetween(before, scan);
+  const { swappedOut, swappedIn } = flowOf(before, scan);
   return {
     swappedOut: swappedOut / seconds,
     swappedIn: swappedIn / seconds,
-    written: attended === undefined ? undefined : attended.written / seconds,
+    written: written === undefined ? undefined : written / seconds,
   };
+}
+
+/** Mappings that are in both scans are compared; what was mapped or unmapped meanwhile did not move. */
+function flowOf(before: TargetScan, after: TargetScan): PageFlow {
+  const partsOf = ({ mappings }: TargetScan) => mappings.flatMap(({ parts }) => parts);
+  const earlier = new Map(partsOf(before).map(({ mapping, states }) => [mappingKey(mapping), states]));
+  let swappedOut = 0;
+  let swappedIn = 0;
+  for (const { mapping, states } of partsOf(after)) {
+    const flow = flowBetween(earlier.get(mappingKey(mapping)) ?? states, states);
+    swappedOut += flow.swappedOut;
+    swappedIn += flow.swappedIn;
+  }
+  return { swappedOut, swappedIn };
 }
 
 /** With a copy in memory or without one, as smaps counts. */
@@ -114,7 +120,7 @@ export function pressed(state: WatchState, key: string): WatchState | "quit" {
 function select(state: WatchState, by: number): WatchState {
   const rows = rowsOf(state);
   const row = rows[Math.max(0, Math.min(rows.length - 1, selectedRow(state, rows) + by))];
-  return row === undefined ? state : { ...state, selected: keyOf(row.mapping) };
+  return row === undefined ? state : { ...state, selected: mappingKey(row.mapping) };
 }
 
 /**
@@ -139,6 +145,6 @@ function lengthOf({ start, end }: Mapping): number {
 export function selectedRow({ selected }: WatchState, rows: readonly ScannedMapping[]): number {
   return Math.max(
     0,
-    rows.findIndex(({ mapping }) => keyOf(mapping) === selected),
+    rows.findIndex(({ mapping }) => mappingKey(mapping) === selected),
   );
 }

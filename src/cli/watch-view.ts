@@ -63,11 +63,11 @@ function mapColumns(columns: number): number {
   return Math.max(8, columns - ADDRESS_COLUMNS);
 }
 
-function titleLine(state: WatchState, { scan, tookMs, attended }: Look, columns: number): string {
+function titleLine(state: WatchState, { scan, tookMs, written }: Look, columns: number): string {
   const facts = [
     scan.time.toTimeString().slice(0, 8),
     state.isPaused ? "paused" : `every ${formatSeconds(state.intervalS)}`,
-    attended === undefined ? scan.detector : `${scan.detector}, attached`,
+    written === undefined ? scan.detector : `${scan.detector}, attached`,
     `looked in ${tookMs.toFixed(tookMs < 10 ? 1 : 0)} ms`,
     `Linux ${scan.kernel}`,
   ];

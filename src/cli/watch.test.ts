@@ -4,7 +4,6 @@ import { Kernel, MemorySwapDevice, type Process } from "../model/index.ts";
 import type { Detector } from "../residency/detector.ts";
 import { ModelTarget } from "../residency/model-target.ts";
 import { createDetector, scanTarget, type TargetScan } from "../residency/scan.ts";
-import { flowBetween } from "./page-flow.ts";
 import { initialState, looked, pressed, rowsOf, selectedRow, type WatchState } from "./watch-state.ts";
 import { snapshotLines, viewLines } from "./watch-view.ts";
 
@@ -54,35 +53,33 @@ class Watched {
 
   /** A state after a look. */
   look(state: WatchState, second: number, written?: number): WatchState {
-    const attended = written === undefined ? undefined : { written, armed: written, healed: 0 };
-    return looked(state, { scan: this.scan(second), tookMs: 1, attended });
+    return looked(state, { scan: this.scan(second), tookMs: 1, written });
   }
 }
 
 const SIZE = { columns: 80, rows: 24 };
 
-describe("what moved between two scans", () => {
-  test("pages to swap and back; what was removed did neither", () => {
+describe("rates", () => {
+  test("are of pages that went to swap and came back; what was removed did neither", () => {
     const watched = new Watched();
-    const first = watched.scan(0);
+    let state = watched.look(initialState(2), 0);
     watched.pageOut(20);
-    const second = watched.scan(1);
+    state = watched.look(state, 1);
+    expect(state.rates).toMatchObject({ swappedOut: 20, swappedIn: 0 });
     watched.touch(5);
     watched.pageOut(1);
-    const third = watched.scan(2);
+    state = watched.look(state, 2);
+    expect(state.rates).toMatchObject({ swappedOut: 0, swappedIn: 4 });
     watched.remove(10);
-    const fourth = watched.scan(3);
-    expect(flowBetween(first, second)).toEqual({ swappedOut: 20, swappedIn: 0 });
-    expect(flowBetween(second, third)).toEqual({ swappedOut: 0, swappedIn: 4 });
-    expect(flowBetween(third, fourth)).toEqual({ swappedOut: 0, swappedIn: 0 });
-    expect(flowBetween(first, first)).toEqual({ swappedOut: 0, swappedIn: 0 });
+    expect(watched.look(state, 3).rates).toMatchObject({ swappedOut: 0, swappedIn: 0 });
   });
 
-  test("a mapping that was not there before moved nothing", () => {
+  test("do not count what was in a mapping when it came", () => {
     const watched = new Watched();
     watched.pageOut(20);
     const scan = watched.scan(0);
-    expect(flowBetween({ ...scan, mappings: [] }, scan)).toEqual({ swappedOut: 0, swappedIn: 0 });
+    const state = looked(initialState(2), { scan: { ...scan, mappings: [] }, tookMs: 1, written: undefined });
+    expect(watched.look(state, 1).rates).toMatchObject({ swappedOut: 0, swappedIn: 0 });
   });
 });
 
@@ -182,7 +179,11 @@ describe("the view", () => {
       ...one,
       mapping: { ...one.mapping, name: "a\x1b[2Jb\nc" },
     }));
-    const hostile = looked(initialState(2), { scan: { ...scan, name: "\x1b]0;x\x07", mappings }, tookMs: 1 });
+    const hostile = looked(initialState(2), {
+      scan: { ...scan, name: "\x1b]0;x\x07", mappings },
+      tookMs: 1,
+      written: undefined,
+    });
     const text = viewLines(hostile, SIZE).join("");
     expect(text).toContain("a?[2Jb?c");
     expect(text.match(/\p{Cc}/gu)).toBeNull();

@@ -1,5 +1,6 @@
 import process from "node:process";
 import type { Command } from "commander";
+import { InputError } from "./errors.ts";
 import { parseInterval } from "./interval.ts";
 import { mappingFilter } from "./mapping-filter.ts";
 import { onePidOf, refuseWithoutMemory } from "./processes.ts";
@@ -8,6 +9,7 @@ import { initialState } from "./watch-state.ts";
 interface WatchOptions {
   readonly mapping?: string;
   readonly interval: string;
+  readonly attach?: boolean;
   readonly once?: boolean;
 }
 
@@ -16,12 +18,13 @@ export function addWatch(program: Command): void {
     .command("watch")
     .summary("a live view of where a process's pages are")
     .description(
-      "Shows on the whole screen where the pages of a process are, mapping by mapping, and how that goes on. Nothing\n" +
-        "is changed in the process. Where the output is no terminal, it is shown once.",
+      "Shows on the whole screen where the pages of a process are, mapping by mapping, and how that goes on. Without\n" +
+        "--attach nothing is changed in the process. Where the output is no terminal, it is shown once.",
     )
     .argument("<process>", "its pid, or its name if only one process has it")
-    .option("-m, --mapping <regex>", "only mappings whose name matches")
-    .option("-i, --interval <seconds>", "between two looks", "2")
+    .option("--mapping <regexp>", "only mappings whose kind and object match, such as 'memfd:ram'")
+    .option("--interval <seconds>", "between two looks", "2")
+    .option("--attach", "write-protect its shared memory, so that writes and page-outs are seen (see attach)")
     .option("--once", "print it once, and end")
     .addHelpText(
       "after",
@@ -38,12 +41,16 @@ Exit codes: 0 done, or the process has ended; 2 no such process; 3 not permitted
     .action(watch);
 }
 
-async function watch(argument: string, { mapping, interval, once }: WatchOptions): Promise<void> {
+async function watch(
+  argument: string,
+  { mapping, interval, attach = false, once }: WatchOptions,
+): Promise<void> {
   const intervalS = parseInterval(interval);
-  const choose = mappingFilter(mapping);
+  const isWanted = mappingFilter(mapping);
   const pid = onePidOf(argument);
   refuseWithoutMemory(pid);
   const { showLive, showOnce } = await import("./watch-live.ts");
   const isLive = process.stdout.isTTY && !once;
-  await (isLive ? showLive : showOnce)(pid, { choose }, initialState(intervalS));
+  if (attach && !isLive) throw new InputError("--attach is for watching in a terminal: leave off --once");
+  await (isLive ? showLive : showOnce)(pid, { isWanted, attaches: attach }, initialState(intervalS));
 }

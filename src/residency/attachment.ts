@@ -7,8 +7,9 @@
 import { PAGE_SIZE } from "../abi/index.ts";
 import type { Detector, MappingScan } from "./detector.ts";
 import { ExactDetector } from "./exact-detector.ts";
-import { CACHED, PRESENT, STALE, STATE_MASK, SWAP_CACHED, SWAPPED } from "./page-state.ts";
-import type { Mapping, Target } from "./target.ts";
+import { flowBetween, type PageFlow } from "./page-flow.ts";
+import { STALE } from "./page-state.ts";
+import { type Mapping, mappingKey, type Target } from "./target.ts";
 
 /** Write-protection of a process's pages: by userfaultfd, in the asynchronous mode. */
 export interface WriteProtection extends Disposable {
@@ -36,14 +37,12 @@ export interface SkippedMapping {
 }
 
 /** What a pass saw since the one before, pages, and what it did. */
-export interface AttachmentPass {
+export interface AttachmentPass extends PageFlow {
   readonly scans: readonly MappingScan[];
   readonly skipped: readonly SkippedMapping[];
   /** Mappings that are new since, and those that are gone. */
   readonly appeared: readonly Mapping[];
   readonly vanished: readonly Mapping[];
-  readonly swappedOut: number;
-  readonly swappedIn: number;
   /**
    * Written, or come into the page table without a marker; each write to an armed page was a fault of the target's.
    */
@@ -103,16 +102,16 @@ export class Attachment implements Disposable {
       scanMs += scanned - start;
       armMs += performance.now() - scanned;
 
-      const last = before.get(keyOf(mapping));
-      now.set(keyOf(mapping), scan);
+      const last = before.get(mappingKey(mapping));
+      now.set(mappingKey(mapping), scan);
       sum.armed += armed;
       sum.doubtful += scan.asked;
       if (last === undefined) appeared.push(mapping);
       else {
         sum.written += armed;
-        const moved = compare(last.states, scan.states);
-        sum.swappedOut += moved.out;
-        sum.swappedIn += moved.in;
+        const { swappedOut, swappedIn } = flowBetween(last.states, scan.states);
+        sum.swappedOut += swappedOut;
+        sum.swappedIn += swappedIn;
       }
     }
     this.#last = now;
@@ -138,22 +137,4 @@ export class Attachment implements Disposable {
   [Symbol.dispose](): void {
     this.#protection[Symbol.dispose]();
   }
-}
-
-function keyOf({ start, end, objectId, objectFirstPage }: Mapping): string {
-  return `${start}-${end} ${objectId} ${objectFirstPage}`;
-}
-
-/** How many pages went to swap between two scans, and how many came back. */
-function compare(before: Uint8Array, now: Uint8Array): { readonly out: number; readonly in: number } {
-  let out = 0;
-  let back = 0;
-  for (let i = 0; i < now.length; i++) {
-    const [was, is] = [before[i] & STATE_MASK, now[i] & STATE_MASK];
-    if (was === is) continue;
-    if (is === SWAPPED || is === SWAP_CACHED) {
-      if (was !== SWAPPED && was !== SWAP_CACHED) out++;
-    } else if ((was === SWAPPED || was === SWAP_CACHED) && (is === PRESENT || is === CACHED)) back++;
-  }
-  return { out, in: back };
 }

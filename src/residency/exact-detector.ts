@@ -30,6 +30,7 @@ import { ASK } from "./page-table-look.ts";
 import {
   isRefusal,
   type Mapping,
+  mappingKey,
   type ObjectStamp,
   type ObjectView,
   pagesOf,
@@ -101,7 +102,7 @@ export class ExactDetector implements Detector {
   }
 
   keepOnly(mappings: readonly Mapping[]): void {
-    const keys = new Set(mappings.map(keyOf));
+    const keys = new Set(mappings.map(mappingKey));
     for (const key of this.#known.keys()) if (!keys.has(key)) this.#known.delete(key);
   }
 
@@ -109,7 +110,7 @@ export class ExactDetector implements Detector {
     this.#question.asked = 0;
     const moment = this.#moment(view);
     const { states, notes } = this.#look.look(mapping);
-    const known = this.#known.get(keyOf(mapping));
+    const known = this.#known.get(mappingKey(mapping));
     const recalled = known === undefined ? NOTHING : this.#recall(known, moment, view, mapping, states);
     this.#ask(view, mapping, states, notes);
 
@@ -122,7 +123,7 @@ export class ExactDetector implements Detector {
       isCountTrue = keepFacts(states, facts) + pagesOutside(view, mapping) === pagesIn(moment.stamp);
     }
     const isSettled = recalled.swapped || moment.isAtRest;
-    this.#known.set(keyOf(mapping), { facts, moment, isSettled, isCountTrue });
+    this.#known.set(mappingKey(mapping), { facts, moment, isSettled, isCountTrue });
     return finish(mapping, states, notes, UNANSWERED_IS_UNKNOWN, this.#question.asked);
   }
 
@@ -178,10 +179,6 @@ interface Recalled {
 }
 
 const NOTHING: Recalled = { swapped: false, holes: false };
-
-function keyOf({ start, end, objectId, objectFirstPage }: Mapping): string {
-  return `${start}-${end} ${objectId} ${objectFirstPage}`;
-}
 
 function pagesIn({ blocks }: ObjectStamp): number {
   return blocks / BLOCKS_PER_PAGE;

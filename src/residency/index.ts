@@ -26,6 +26,7 @@ export { MarkerDetector } from "./marker-detector.ts";
 export { ModelTarget } from "./model-target.ts";
 export { ModelWriteProtection } from "./model-write-protection.ts";
 export { PageCacheDetector } from "./page-cache-detector.ts";
+export { flowBetween, type PageFlow } from "./page-flow.ts";
 export * from "./page-state.ts";
 export { PagemapDetector } from "./pagemap-detector.ts";
 export {
@@ -52,6 +53,7 @@ export {
   isRefusal,
   type Mapping,
   type MappingKind,
+  mappingKey,
   type ObjectStamp,
   type ObjectView,
   pagesOf,

@@ -6,7 +6,7 @@ import { MarkerDetector } from "./marker-detector.ts";
 import { PageCacheDetector } from "./page-cache-detector.ts";
 import { addCounts, noCounts, type StateCounts } from "./page-state.ts";
 import { PagemapDetector } from "./pagemap-detector.ts";
-import { type Mapping, pagesOf, type Target } from "./target.ts";
+import { type Mapping, mappingKey, pagesOf, type Target } from "./target.ts";
 
 export const DETECTORS: readonly DetectorName[] = ["exact", "page-cache", "marker", "pagemap"];
 
@@ -112,15 +112,13 @@ function scanMapping(target: Target, detector: Detector, mapping: Mapping): Scan
 
 /** The mappings that are not there any more as they were. */
 function vanishedOf(target: Target, mappings: readonly Mapping[]): Set<Mapping> {
-  const keyOf = ({ start, end, objectId, objectFirstPage }: Mapping) =>
-    `${start} ${end} ${objectId} ${objectFirstPage}`;
   let left: Set<string>;
   try {
-    left = new Set(target.mappings().map(keyOf));
+    left = new Set(target.mappings().map(mappingKey));
   } catch {
     left = new Set(); // the process has ended
   }
-  return new Set(mappings.filter((mapping) => !left.has(keyOf(mapping))));
+  return new Set(mappings.filter((mapping) => !left.has(mappingKey(mapping))));
 }
 
 function withNote(note: string, addition: string): string {

@@ -124,6 +124,11 @@ export interface Target extends Disposable {
   readonly settleMs: number;
 }
 
+/** The same for a mapping as long as it is the same: its place, and what of which object it maps. */
+export function mappingKey({ start, end, objectId, objectFirstPage }: Mapping): string {
+  return `${start}-${end} ${objectId} ${objectFirstPage}`;
+}
+
 export function pagesOf(mapping: Mapping): number {
   return (mapping.end - mapping.start) / PAGE_SIZE;
 }
