@@ -30,7 +30,7 @@ import {
 } from "./libc.ts";
 import { errnoNameOf, LinuxError } from "./linux-error.ts";
 import { type MapsEntry, mapFilesPath } from "./maps.ts";
-import { procError } from "./procfs.ts";
+import { PTRACE_READ_NEEDS, procError } from "./procfs.ts";
 
 /** What cachestat(2) counts in a range, pages. */
 export interface CacheCounts {
@@ -272,7 +272,7 @@ function openObject(pid: number, entry: MapsEntry, name: string): number {
     throw procError(error, pid, path, {
       ENOENT: "the mapping is gone",
       EPERM: MAP_FILES_NEEDS,
-      EACCES: `${MAP_FILES_NEEDS}; and ptrace read access to the process`,
+      EACCES: `${PTRACE_READ_NEEDS}; and ${MAP_FILES_NEEDS}`,
     });
   }
 }

@@ -8,7 +8,7 @@ import { fromNodeError, LinuxError } from "./linux-error.ts";
 
 /** What it takes to look into another process (`PTRACE_MODE_READ_FSCREDS`, ptrace(2)). */
 export const PTRACE_READ_NEEDS =
-  "ptrace read access: be root, have CAP_SYS_PTRACE, or be the same user as a process that is dumpable";
+  "ptrace read access (be root, have CAP_SYS_PTRACE, or be the same user as a process that is dumpable)";
 
 /**
  * What a failure of node:fs on a file of a process means. A process that has ended is ESRCH, wherever it was noticed.
