@@ -36,21 +36,30 @@ const STEPS: readonly { readonly op: string; readonly row?: string; readonly exp
 /** The test as a program of the op language. */
 export const FUNCTIONAL_PROGRAM = STEPS.map(({ op }) => op).join("\n");
 
+/** The two bits of the test's page. */
+export type PageBits = Pick<FunctionalRow, "present" | "swap">;
+
+/** How the page is looked at after a step, `shown` being its pagemap entry in the recorded format. */
+export type Look = (shown: string) => PageBits;
+
+const pagemapBits: Look = (shown) => ({ present: isPresent(shown) ? 1 : 0, swap: isSwap(shown) ? 1 : 0 });
+
 /**
- * Runs the test on a machine, which stays open.
+ * Runs the test on a machine, which stays open. `look` is called after every step in which there is a page.
  *
  * @throws {Error} when an op fails, since its row would tell nothing
  */
-export function runFunctionalTest(machine: Machine): FunctionalResult {
+export function runFunctionalTest(machine: Machine, look = pagemapBits): FunctionalResult {
   const program = parseProgram(FUNCTIONAL_PROGRAM, { file: "functional test" });
   const rows: FunctionalRow[] = [];
   let index = 0;
   for (const { errno, procs } of runProgram(program, machine)) {
     const { op, row, expect } = STEPS[index++];
     if (errno !== "") throw new Error(`the functional test cannot be run here: "${op}" failed with ${errno}`);
-    if (row === undefined || expect === undefined) continue;
-    const [entry] = procs.A.v0;
-    rows.push({ step: row, expect, present: isPresent(entry) ? 1 : 0, swap: isSwap(entry) ? 1 : 0 });
+    const shown = procs.A.v0?.[0];
+    if (shown === undefined) continue;
+    const bits = look(shown);
+    if (row !== undefined && expect !== undefined) rows.push({ step: row, expect, ...bits });
   }
   return { pass: rows.every(({ expect, swap }) => expect === swap), rows };
 }

@@ -9,6 +9,7 @@ import { MAP_FIXED_NOREPLACE, MAP_SHARED, PAGE_SIZE, PROT_READ, PROT_WRITE } fro
 import { CODE_AT, programImage } from "./driven-program.ts";
 import { memfdCreate, mmap, posixSpawn, SYS, syscall, syscallRaw, viewOf } from "./libc.ts";
 import { errnoNameOf, LinuxError } from "./linux-error.ts";
+import { Pidfd } from "./pidfd.ts";
 import { readProcFile, statFields } from "./procfs.ts";
 import {
   getEventMessage,
@@ -30,6 +31,7 @@ import {
   setRegisters,
   waitForStop,
 } from "./ptrace.ts";
+import { USERFAULTFD_FLAGS, Userfaultfd } from "./userfaultfd.ts";
 
 /** Where every driven process has the memory that it shares with us, and how much there is. */
 export const SCRATCH_ADDRESS = 0x10_0000;
@@ -229,6 +231,17 @@ export class DrivenProcess implements Disposable {
     return child;
   }
 
+  /** A userfaultfd of this process's memory, which acts on its maker's; only we have it. No handshake is made. */
+  createUserfaultfd(): Userfaultfd {
+    const theirs = this.#must("userfaultfd", SYS.userfaultfd, USERFAULTFD_FLAGS);
+    using pidfd = Pidfd.open(this.pid);
+    try {
+      return Userfaultfd.adopt(pidfd.getfd(theirs));
+    } finally {
+      this.syscall(SYS.close, theirs);
+    }
+  }
+
   /** The process ends by itself. */
   exit(): void {
     registers.set(this.#base);
@@ -253,9 +266,10 @@ export class DrivenProcess implements Disposable {
     this.#hasEnded = true;
   }
 
-  #must(call: string, number: number, ...args: readonly number[]): void {
+  #must(call: string, number: number, ...args: readonly number[]): number {
     const result = this.syscall(number, ...args);
-    if (result < 0) throw new LinuxError({ code: errnoNameOf(-result), call: `${call} in ${this.pid}` });
+    if (result >= 0) return result;
+    throw new LinuxError({ code: errnoNameOf(-result), call: `${call} in ${this.pid}` });
   }
 
   #start(code: number): void {

@@ -27,7 +27,7 @@ import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, SYS } from "../linux/libc.ts
 import { errnoNameOf, LinuxError } from "../linux/linux-error.ts";
 import { PageCacheView } from "../linux/page-cache.ts";
 import { PagemapFile } from "../linux/pagemap.ts";
-import { USERFAULTFD_FLAGS, Userfaultfd } from "../linux/userfaultfd.ts";
+import type { Userfaultfd } from "../linux/userfaultfd.ts";
 import { entryText, UNMAPPED } from "./entry.ts";
 import { type LinuxHost, SWAP_AREAS_MAX } from "./linux-host.ts";
 import { type Machine, mappingAddress, type Observation, type OpResult } from "./machine.ts";
@@ -103,6 +103,11 @@ export class LinuxMachine implements Machine {
     const process = this.#processes.get(name);
     if (process === undefined) throw new Error(`process ${name} does not exist`);
     return process;
+  }
+
+  /** The real process behind a name. */
+  process(name: string): DrivenProcess {
+    return this.#process(name).driven;
   }
 
   #object(name: string): ScriptObject {
@@ -245,7 +250,8 @@ export class LinuxMachine implements Machine {
       return;
     }
     if (op.kind === "uffd") {
-      const userfaultfd = this.#userfaultfd(owner);
+      owner.userfaultfd ??= createUserfaultfd(driven);
+      const { userfaultfd } = owner;
       orFailure(() => userfaultfd.register(mapping.address, mapping.pages * PAGE_SIZE));
       return;
     }
@@ -276,17 +282,6 @@ export class LinuxMachine implements Machine {
         driven.storeU64(address, BigInt(step), op.pages);
         return;
     }
-  }
-
-  /** Made by the process itself, since it acts on the memory of its maker; then only we have it. */
-  #userfaultfd(owner: ScriptProcess): Userfaultfd {
-    if (owner.userfaultfd !== undefined) return owner.userfaultfd;
-    const theirs = check(owner.driven.syscall(SYS.userfaultfd, USERFAULTFD_FLAGS));
-    const userfaultfd = Userfaultfd.adopt(this.#host.pidfd.getfd(theirs));
-    owner.driven.syscall(SYS.close, theirs);
-    owner.userfaultfd = userfaultfd;
-    userfaultfd.handshake({ required: UFFD_FEATURES });
-    return userfaultfd;
   }
 
   observe(): Observation {
@@ -355,6 +350,17 @@ function orFailure(call: () => void): void {
     call();
   } catch (error) {
     if (error instanceof LinuxError && error.code !== "") throw new OpFailure(error.code);
+    throw error;
+  }
+}
+
+function createUserfaultfd(driven: DrivenProcess): Userfaultfd {
+  const userfaultfd = driven.createUserfaultfd();
+  try {
+    userfaultfd.handshake({ required: UFFD_FEATURES });
+    return userfaultfd;
+  } catch (error) {
+    userfaultfd[Symbol.dispose]();
     throw error;
   }
 }
