@@ -42,7 +42,11 @@ export type PageBits = Pick<FunctionalRow, "present" | "swap">;
 /** How the page is looked at after a step, `shown` being its pagemap entry in the recorded format. */
 export type Look = (shown: string) => PageBits;
 
-const pagemapBits: Look = (shown) => ({ present: isPresent(shown) ? 1 : 0, swap: isSwap(shown) ? 1 : 0 });
+/** What the entry itself shows. */
+export const pagemapBits: Look = (shown) => ({
+  present: isPresent(shown) ? 1 : 0,
+  swap: isSwap(shown) ? 1 : 0,
+});
 
 /**
  * Runs the test on a machine, which stays open. `look` is called after every step in which there is a page.
