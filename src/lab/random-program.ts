@@ -9,7 +9,7 @@ const PROCESSES_MAX = 4;
 const OBJECTS_MAX = 3;
 const MAPPINGS_MAX = 5;
 /** Of an object or a mapping: a program has one of these. In few pages ops meet more often. */
-const PAGES_MAX = [4, 8, 32, 32, 80];
+const PAGES_MAX = [4, 4, 8, 8, 32, 32, 32, 32, 80, 80, 600];
 const OVERRUN_MAX = 3;
 
 type Kind = Op["kind"];

@@ -3,7 +3,7 @@
  * make a run repeatable. Set up once, for any number of machines, one after the other; taken down however we end.
  */
 
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism, release } from "node:os";
 import { join } from "node:path";
 import {
@@ -66,6 +66,8 @@ export class LinuxHost implements Disposable {
   readonly keeper: DrivenProcess;
   /** Of the keeper, to fetch descriptors. */
   readonly pidfd: Pidfd;
+  /** Other swap that the machine has: without ours, pages go there. */
+  readonly otherSwap: readonly string[];
   /** What a trace made here says of the kernel. */
   readonly header: Pick<TraceHeader, "kernel" | "config">;
   readonly #held: Disposable[];
@@ -73,6 +75,7 @@ export class LinuxHost implements Disposable {
   private constructor(swap: ZramSwap, held: Disposable[]) {
     this.swap = swap;
     this.#held = held;
+    this.otherSwap = swapAreas(readFileSync("/proc/swaps", "utf8")).filter((path) => path !== swap.path);
     holdSetting(swap.guard, { path: PAGE_CLUSTER, value: "0" });
     if (existsSync(SHMEM_ENABLED) && UNASKED.includes(readSetting(SHMEM_ENABLED))) {
       holdSetting(swap.guard, { path: SHMEM_ENABLED, value: "never" });
@@ -167,6 +170,15 @@ export class LinuxHost implements Disposable {
   [Symbol.dispose](): void {
     dispose(this.#held);
   }
+}
+
+/** The swap areas in the text of /proc/swaps. */
+export function swapAreas(text: string): string[] {
+  return text
+    .split("\n")
+    .slice(1)
+    .filter((line) => line !== "")
+    .map((line) => line.split(/\s/)[0]);
 }
 
 function hold<T extends Disposable>(held: Disposable[], one: T): T {

@@ -168,8 +168,7 @@ export class LinuxMachine implements Machine {
         this.#hasSwap = true;
         return;
       case "swapoff":
-        orFailure(() => swap.swapoff());
-        this.#hasSwap = false;
+        this.#swapoff();
         return;
       case "map":
       case "mapcow":
@@ -191,6 +190,16 @@ export class LinuxMachine implements Machine {
       default:
         this.#runOnMapping(op, step, values);
     }
+  }
+
+  #swapoff(): void {
+    const { swap, otherSwap } = this.#host;
+    if (otherSwap.length > 0) {
+      const needs = `a machine without other swap (${otherSwap.join(", ")}), where pages would go instead`;
+      throw new LinuxError({ call: "swapoff", needs });
+    }
+    orFailure(() => swap.swapoff());
+    this.#hasSwap = false;
   }
 
   #create(op: OpOf<"obj">): void {
