@@ -20,7 +20,7 @@ interface LinuxResult extends FunctionalResult {
 
 type Result = ModelResult | LinuxResult;
 
-/** A way to run the test: what stands above its rows, and what there is to say when the swap bit is wrong in some. */
+/** A way to run the test: what stands above its rows, and what to say when the swap bit is wrong in some. */
 interface Way {
   readonly title: string;
   /** undefined: it must not be, and decides the exit code. */
@@ -48,8 +48,8 @@ export function addFunctional(program: Command): void {
       'Runs the functional test of the RFC ("mm: Enable PM_SWAP for shmem with PTE_MARKER") on the model: a page\n' +
         "of shared memory is faulted in, paged out, faulted in, removed, and what pagemap says of it is shown;\n" +
         "with PTE_MARKER_PAGEOUT, where the swap bit must be right (else exit code 1), and without.\n" +
-        "On this kernel (needs root; swap is a zram device of its own) it shows what pagemap says as it is, and with\n" +
-        "markers by userfaultfd, and what the exact detector answers, which must be right.",
+        "On this kernel (needs root; swap is a zram device of its own) it shows what pagemap says as it is, and\n" +
+        "with markers by userfaultfd, and what the exact detector answers, which must be right.",
     )
     .addOption(
       new Option("-b, --backend <name>", "what it runs on: the model, or this kernel")
@@ -65,7 +65,8 @@ Examples:
   ptemark functional --json
   sudo ptemark functional --backend linux
 
-Exit codes: 0 the swap bit is right where it must be, 1 it is not, 3 this kernel or these privileges don't allow it.`,
+Exit codes: 0 the swap bit is right where it must be, 1 it is not,
+3 this kernel or these privileges don't allow it.`,
     )
     .action(functional);
 }

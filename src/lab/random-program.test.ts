@@ -9,7 +9,7 @@ test("a seed gives the same program every time, another seed another", () => {
   expect(new Set(Array.from({ length: 200 }, (_, seed) => textOf(seed))).size).toBe(200);
 });
 
-test("a program is one that can be run: its names stand for something, its ranges begin where there is something", () => {
+test("a program can be run: its names stand for something, its ranges begin within it", () => {
   for (let seed = 0; seed < 500; seed++) {
     const text = textOf(seed);
     expect(

@@ -29,7 +29,8 @@ export interface RemapRequest {
 
 /**
  * `mremap`: the page number at which the mapping now is, or minus an errno: EFAULT if the old range is not in one area
- * (and may not be in several), EINVAL for an empty or overlapping one or a place beyond user addresses, ENOMEM if there is no room.
+ * (and may not be in several), EINVAL for an empty or overlapping one or a place beyond user addresses, ENOMEM if there
+ * is no room.
  */
 export function mremap(k: Kernel, mm: Mm, request: RemapRequest): number {
   const { start, oldPages, newPages, to } = request;
