@@ -64,18 +64,23 @@ const FLAG_BITS = 9;
 const FLAG_SHIFT = 32 - FLAG_BITS;
 const FLAG_MASK = ((1 << FLAG_BITS) - 1) << TYPE_BITS;
 
-/** The state of a page that is not present. */
+/** The state of a page that is not present. The type counts where PM_SWAP is set. */
 type Rule = (entries: EntryMeaning, hi: number, type: number) => number;
 
 /** How the entries of a mapping are read, by its kind. */
 export function entryTable(entries: EntryMeaning, mapping: Mapping): EntryTable {
   const rule = ruleOf(mapping);
   const unarmed = mapping.attached === true ? PRESENT | WRITTEN : PRESENT;
-  return Uint8Array.from({ length: 1 << (FLAG_BITS + TYPE_BITS) }, (_, index) => {
-    const hi = (index >>> TYPE_BITS) << FLAG_SHIFT;
-    if (hi < 0) return (hi & PM_HI_UFFD_WP) !== 0 ? PRESENT | ARMED : unarmed;
-    return rule(entries, hi, index & TYPE_MASK);
-  });
+  const table = new Uint8Array(1 << (FLAG_BITS + TYPE_BITS));
+  for (let flags = 0; flags < 1 << FLAG_BITS; flags++) {
+    const hi = flags << FLAG_SHIFT;
+    const from = flags << TYPE_BITS;
+    const end = from + (1 << TYPE_BITS);
+    if (hi < 0) table.fill((hi & PM_HI_UFFD_WP) !== 0 ? PRESENT | ARMED : unarmed, from, end);
+    else if ((hi & PM_HI_SWAP) === 0) table.fill(rule(entries, hi, 0), from, end);
+    else for (let type = 0; type <= TYPE_MASK; type++) table[from + type] = rule(entries, hi, type);
+  }
+  return table;
 }
 
 /** Turns `pages` entries (low word, then high word) into states, which go to `states` from `at` on. */
