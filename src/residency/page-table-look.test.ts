@@ -80,7 +80,7 @@ test("private memory: the page table knows all that is the process's own", () =>
   expect(statesOf(ALL, ENTRIES, anon)).toEqual([
     ...[HOLE, present, armed, SWAPPED],
     HOLE | MARKED,
-    UNKNOWN, // poisoned
+    HOLE, // poisoned: its content is lost
     HOLE, // a guard region
     UNKNOWN,
   ]);
