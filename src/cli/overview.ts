@@ -4,16 +4,16 @@ import { release } from "node:os";
 import process from "node:process";
 import pc from "picocolors";
 import { readSwaps } from "../linux/procfs.ts";
-import type { PageState } from "../residency/page-state.ts";
-import type { Mapping } from "../residency/target.ts";
-import { EXIT } from "./errors.ts";
 import {
   type Holder,
   type MachineOverview,
   pagesInSwap,
   type SharedObject,
   takeOverview,
-} from "./machine-overview.ts";
+} from "../residency/machine-overview.ts";
+import type { PageState } from "../residency/page-state.ts";
+import type { Mapping } from "../residency/target.ts";
+import { EXIT } from "./errors.ts";
 import { Progress } from "./progress.ts";
 import { csvLine } from "./scan-csv.ts";
 import { columnsOf, Footnotes, grouped, kib } from "./scan-table.ts";

@@ -6,9 +6,21 @@ import { describe, expect, test } from "vitest";
 import { lacking } from "../../test/support/requirement.ts";
 import { SharedMemory } from "../../test/support/shared-memory.ts";
 import { MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, PAGE_SIZE, PROT_READ, PROT_WRITE } from "../abi/index.ts";
-import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate, mmap, munmap } from "./libc.ts";
+import {
+  addressOf,
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  fallocate,
+  mmap,
+  munmap,
+  SYS,
+  syscallRaw,
+} from "./libc.ts";
 import { readMaps } from "./maps.ts";
 import { PageCacheView } from "./page-cache.ts";
+
+const MFD_HUGETLB = 4;
+const MAP_NORESERVE = 0x4000;
 
 function dataRuns(view: PageCacheView, first: number, pages: number): string[] {
   const runs: string[] = [];
@@ -156,6 +168,20 @@ describe("refused, with the reason", () => {
     expect(() => PageCacheView.open(process.pid, heap)).toThrow(
       /page cache of \[heap\]: .*private memory has none/,
     );
+  });
+
+  test("hugetlbfs, which has no answers", (context) => {
+    const fd = syscallRaw(SYS.memfd_create, addressOf(new TextEncoder().encode("huge\0")), MFD_HUGETLB);
+    if (fd < 0) lacking(context, "hugetlbfs");
+    const lengthBytes = 2 ** 21;
+    ftruncateSync(fd, lengthBytes);
+    try {
+      const pointer = mmap({ lengthBytes, prot: PROT_READ, flags: MAP_SHARED | MAP_NORESERVE, fd });
+      expect(() => viewAt(Number(pointer))).toThrow(/hugetlbfs does not, and its pages are never swapped/);
+      munmap(pointer, lengthBytes);
+    } finally {
+      closeSync(fd);
+    }
   });
 
   test("a mapping that is gone", () => {

@@ -1,17 +1,22 @@
 import process from "node:process";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, type TestContext, test } from "vitest";
 import { lacking } from "../../test/support/requirement.ts";
 import { SharedMemory } from "../../test/support/shared-memory.ts";
 import {
   PAGE_IS_PRESENT,
   PAGE_IS_SWAPPED,
+  PAGE_IS_WRITTEN,
   PAGE_SIZE,
+  PM_HI_UFFD_WP,
   PM_SCAN_CHECK_WPASYNC,
   PM_SCAN_WP_MATCHING,
+  UFFD_FEATURE_WP_ASYNC,
+  UFFD_FEATURE_WP_HUGETLBFS_SHMEM,
 } from "../abi/index.ts";
 import { LinuxError } from "./linux-error.ts";
 import { PagemapFile } from "./pagemap.ts";
 import { PagemapScanner } from "./pagemap-scan.ts";
+import { Userfaultfd } from "./userfaultfd.ts";
 
 const PRESENT = { mask: PAGE_IS_PRESENT, returned: PAGE_IS_PRESENT };
 
@@ -23,6 +28,17 @@ function supported(): boolean {
     return true;
   } catch (error) {
     if (error instanceof LinuxError && error.code === "ENOTTY") return false;
+    throw error;
+  }
+}
+
+function asyncUserfaultfd(context: TestContext): Userfaultfd {
+  try {
+    const userfaultfd = Userfaultfd.create();
+    userfaultfd.handshake({ required: UFFD_FEATURE_WP_HUGETLBFS_SHMEM | UFFD_FEATURE_WP_ASYNC });
+    return userfaultfd;
+  } catch (error) {
+    if (error instanceof LinuxError) lacking(context, error.message);
     throw error;
   }
 }
@@ -76,6 +92,38 @@ describe("PAGEMAP_SCAN", () => {
     expect(() =>
       scanner.apply(pagemap, { ...range, ...PRESENT, flags: PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC }),
     ).toThrow(/PAGEMAP_SCAN of process .* EPERM: every page .* registered/);
+  });
+
+  test("protects what is present, in as many calls as it takes, and tells later what was written", (context) => {
+    const pages = 100;
+    using memory = new SharedMemory(pages);
+    const userfaultfd = asyncUserfaultfd(context);
+    try {
+      userfaultfd.register(memory.address, pages * PAGE_SIZE);
+      for (let page = 0; page < pages; page += 2) memory.touch(page);
+      using pagemap = PagemapFile.open(process.pid);
+      const scanner = new PagemapScanner({ regionsMax: 7 });
+      const range = { start: memory.address, end: memory.address + pages * PAGE_SIZE };
+      const arm = { ...range, ...PRESENT, flags: PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC };
+      expect(scanner.scan(pagemap, arm, () => undefined)).toBe(pages / 2);
+      const words = new Uint32Array(2 * pages);
+      pagemap.read(memory.firstPage, words);
+      const armed = Array.from({ length: pages }, (_, page) => (words[2 * page + 1] & PM_HI_UFFD_WP) !== 0);
+      expect(armed).toEqual(armed.map((_, page) => page % 2 === 0));
+
+      memory.touch(4);
+      memory.touch(40);
+      const written: number[] = [];
+      const mask = PAGE_IS_PRESENT | PAGE_IS_WRITTEN;
+      scanner.scan(pagemap, { ...range, mask, returned: mask }, (start) => {
+        written.push((start - memory.address) / PAGE_SIZE);
+      });
+      expect(written).toEqual([4, 40]);
+      scanner.apply(pagemap, arm);
+      expect(scanner.scan(pagemap, { ...range, mask, returned: mask }, () => undefined)).toBe(0);
+    } finally {
+      userfaultfd[Symbol.dispose]();
+    }
   });
 
   test("a range that is no whole pages is refused by the kernel", () => {

@@ -22,6 +22,13 @@ export {
   type LinuxWriteProtectionOptions,
 } from "./linux-attachment.ts";
 export { LinuxTarget } from "./linux-target.ts";
+export {
+  type Holder,
+  type MachineOverview,
+  type OverviewOptions,
+  type SharedObject,
+  takeOverview,
+} from "./machine-overview.ts";
 export { MarkerDetector } from "./marker-detector.ts";
 export { ModelTarget } from "./model-target.ts";
 export { ModelWriteProtection } from "./model-write-protection.ts";

@@ -2,11 +2,11 @@
 
 import { LinuxError } from "../linux/linux-error.ts";
 import { isKernelThread, listPids } from "../linux/procfs.ts";
-import { LinuxTarget } from "../residency/linux-target.ts";
-import { addCounts, countStates, noCounts, type StateCounts } from "../residency/page-state.ts";
-import { ASK } from "../residency/page-table-look.ts";
-import { ShmemQuestion } from "../residency/shmem-question.ts";
-import { isRefusal, type Mapping, pagesOf } from "../residency/target.ts";
+import { LinuxTarget } from "./linux-target.ts";
+import { addCounts, countStates, noCounts, type StateCounts } from "./page-state.ts";
+import { ASK } from "./page-table-look.ts";
+import { ShmemQuestion } from "./shmem-question.ts";
+import { isRefusal, type Mapping, pagesOf } from "./target.ts";
 
 /** An object of shared memory that some process maps, as a whole: no page of it is present or not in a process. */
 export interface SharedObject {
