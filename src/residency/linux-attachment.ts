@@ -27,8 +27,9 @@ const FEATURES = UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHME
 
 export interface LinuxWriteProtectionOptions {
   /**
-   * Also arm pages that are mapped as parts of huge ones. The kernel then gives the huge mapping up, for good, and leaves
-   * 512 markers, stale at first.
+   * Also make page-out of huge pages visible, at the price of the huge mapping. A huge page that is armed as a whole
+   * leaves no marker when it goes (6.18), so it is given up first: then its 512 pages are in the page cache and not
+   * mapped, and armed as they come back one by one. Left alone, the object is asked about them.
    */
   readonly armHuge?: boolean;
 }
@@ -78,15 +79,22 @@ export class LinuxWriteProtection implements WriteProtection {
     return isFound;
   }
 
-  /** What is found is armed in the same step, so no write is lost between. */
   arm({ start, end }: Mapping): number {
+    const found = PAGE_IS_PRESENT | PAGE_IS_WRITTEN;
     let pages = 0;
+    if (this.#armHuge) {
+      this.#scanner.scan(this.#pagemap, { start, end, mask: found | PAGE_IS_HUGE }, (from, to) => {
+        this.#userfaultfd.writeProtect(from, to - from, "protect");
+        pages += (to - from) / PAGE_SIZE;
+      });
+    }
+    // What is found is armed in the same step, so no write is lost between.
     const request = {
       start,
       end,
       flags: PM_SCAN_WP_MATCHING,
-      mask: PAGE_IS_PRESENT | PAGE_IS_WRITTEN | (this.#armHuge ? 0 : PAGE_IS_HUGE),
-      inverted: this.#armHuge ? 0 : PAGE_IS_HUGE,
+      mask: found | PAGE_IS_HUGE,
+      inverted: PAGE_IS_HUGE,
     };
     this.#scanner.scan(this.#pagemap, request, (from, to) => {
       pages += (to - from) / PAGE_SIZE;
