@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { fill, PAGE, testKernel } from "../../test/support/model.ts";
 import type { MappingScan } from "./detector.ts";
 import { ModelTarget } from "./model-target.ts";
+import { countStates, PRESENT } from "./page-state.ts";
 import { createDetector, DETECTORS, scanTarget } from "./scan.ts";
 import { type Mapping, pagesOf, type Target } from "./target.ts";
 
@@ -78,41 +79,24 @@ test("a very large private mapping is read where it is populated, and the rest a
     objectFirstPage: 0,
   };
   const { target: model } = scene();
-  const target: Target = {
-    ...model,
-    pid: 1,
-    name: "reserver",
-    kernel: "none",
+  const target: Target = model;
+  Object.assign(target, {
     mappings: () => [reservation],
-    populatedRanges: ({ start }) => [
+    populatedRanges: ({ start }: Mapping) => [
       { start: start + 2 ** 30, end: start + 2 ** 30 + 2 * PAGE },
       { start: start + 2 ** 43, end: start + 2 ** 43 + PAGE },
     ],
-  };
+  } satisfies Partial<Target>);
   const asked: number[] = [];
   const { mappings, totals } = scanTarget(target, {
     name: "exact",
     scan(mapping): MappingScan {
       asked.push(pagesOf(mapping));
-      const states = new Uint8Array(pagesOf(mapping)).fill(1);
-      const counts = { ...totalsOf(), present: states.length };
-      return { mapping, states, counts, asked: 0, note: "" };
+      const states = new Uint8Array(pagesOf(mapping)).fill(PRESENT);
+      return { mapping, states, counts: countStates(states), asked: 0, note: "" };
     },
   });
   expect(asked).toEqual([2, 1]);
   expect(mappings[0].parts).toHaveLength(2);
   expect(totals).toMatchObject({ present: 3, hole: 2 ** 32 - 3 });
 });
-
-function totalsOf() {
-  return {
-    unknown: 0,
-    present: 0,
-    cached: 0,
-    "swap-cached": 0,
-    swapped: 0,
-    hole: 0,
-    reserved: 0,
-    "on-disk": 0,
-  };
-}
