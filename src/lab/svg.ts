@@ -4,13 +4,14 @@ import type { BarPlot, LinePlot, Plot } from "./document.ts";
 import { number } from "./format.ts";
 
 const WIDTH = 720;
-const LEFT = 230;
+const LEFT = 270;
 const RIGHT = 60;
 const BAR = 13;
 const GAP = 10;
 const TOP = 34;
 const LINE_HEIGHT = 260;
 const LINE_LEFT = 60;
+const LEGEND_ROW = 17;
 /** Okabe and Ito's colours, which people with any colour vision tell apart. */
 const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999", "#f0e442"];
 
@@ -63,16 +64,24 @@ function ticks(low: number, high: number): number[] {
   return found;
 }
 
-function legend(names: readonly string[], y: number): string[] {
+/** Names with their colours, in as many rows as it takes, from `y` on; and where they end. */
+function legend(names: readonly string[], y: number): { readonly parts: string[]; readonly bottom: number } {
   let x = 0;
-  return names.flatMap((name, index) => {
+  let row = y;
+  const parts = names.flatMap((name, index) => {
+    const width = 26 + name.length * 6.6;
+    if (x > 0 && x + width > WIDTH) {
+      x = 0;
+      row += LEGEND_ROW;
+    }
     const at = x;
-    x += 26 + name.length * 6.6;
+    x += width;
     return [
-      rectangle(at, y - 9, 10, 10, COLOURS[index % COLOURS.length], name),
-      label(at + 15, y, name, "small"),
+      rectangle(at, row - 9, 10, 10, COLOURS[index % COLOURS.length], name),
+      label(at + 15, row, name, "small"),
     ];
   });
+  return { parts, bottom: row + 10 };
 }
 
 function bars({ title, unit, groups, series, stacked }: BarPlot): string {
@@ -107,13 +116,11 @@ function bars({ title, unit, groups, series, stacked }: BarPlot): string {
       base += value;
     }
   }
-  parts.push(
-    ...legend(
-      series.map(({ name }) => name),
-      bottom + 44,
-    ),
+  const names = legend(
+    series.map(({ name }) => name),
+    bottom + 44,
   );
-  return frame(title, bottom + 54, parts);
+  return frame(title, names.bottom, [...parts, ...names.parts]);
 }
 
 function whisker(from: number, to: number, y: number): string {
@@ -144,11 +151,9 @@ function lines({ title, xLabel, yLabel, series }: LinePlot): string {
     const colour = COLOURS[index % COLOURS.length];
     parts.push(`<path d="${path}" fill="none" stroke="${colour}" stroke-width="1.8"/>`);
   }
-  parts.push(
-    ...legend(
-      series.map(({ name }) => name),
-      bottom + 46,
-    ),
+  const names = legend(
+    series.map(({ name }) => name),
+    bottom + 46,
   );
-  return frame(title, bottom + 56, parts);
+  return frame(title, names.bottom, [...parts, ...names.parts]);
 }

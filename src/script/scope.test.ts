@@ -36,9 +36,15 @@ describe("the scope of a program", () => {
       "uffd A v1",
       "there is no mapping v1 in process A here: creating it failed with EFAULT",
     ],
-    [["fork A B", "exit B"], "fork A B", "the process name B is taken"],
+    [["fork A B"], "fork A B", "the process name B is taken"],
   ])("after %j, `%s`: %s", (lines, text, problem) => {
     expect(problemOf(scopeAfter(...lines), text)).toBe(problem);
+  });
+
+  test("the name of a process that has exited may be another's, of whom nothing is known from before", () => {
+    const scope = scopeAfter("mapanon A v0 1 rw", "fork A B", "mremap B v0 v1", "exit B", "fork A B");
+    expect(problemOf(scope, "read B v0 0 1")).toBeUndefined();
+    expect(problemOf(scope, "read B v1 0 1")).toBe("there is no mapping v1 in process B here");
   });
 
   test("a mapping that failed to move is still there", () => {

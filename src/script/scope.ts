@@ -52,9 +52,7 @@ export class Scope {
       case "mapanon":
         return this.mapping(op.proc, op.mapping) && taken(op, "mapping", op.mapping, "mapping");
       case "fork":
-        return this.#processes.has(op.child) || this.#gone.has(op.child)
-          ? taken(op, "child", op.child, "process")
-          : undefined;
+        return this.#processes.has(op.child) ? taken(op, "child", op.child, "process") : undefined;
       case "mremap":
         if (!this.mapping(op.proc, op.mapping)) return this.#noMapping(op, op.proc, op.mapping);
         return this.mapping(op.proc, op.to) && taken(op, "to", op.to, "mapping");
@@ -116,7 +114,7 @@ export class Scope {
         break;
       case "fork":
         if (failed) this.#gone.set(op.child, `its fork failed with ${errno}`);
-        else this.#processes.set(op.child, new Map(this.#processes.get(op.proc)));
+        else this.#fork(op.proc, op.child);
         break;
       case "exit":
         this.#processes.delete(op.proc);
@@ -129,6 +127,13 @@ export class Scope {
         if (!failed) this.#resize(op.obj, Math.max(op.first + op.pages, this.#objects.get(op.obj)!.pages));
         break;
     }
+  }
+
+  /** The name may be that of a process that has exited: it is forgotten then. */
+  #fork(parent: string, child: string): void {
+    for (const name of this.#gone.keys())
+      if (name === child || name.startsWith(`${child}.`)) this.#gone.delete(name);
+    this.#processes.set(child, new Map(this.#processes.get(parent)));
   }
 
   #map(proc: string, mapping: string, origin: MappingOrigin, errno: string | undefined): void {
