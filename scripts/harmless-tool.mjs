@@ -2,7 +2,6 @@
 //   steps    attaches once and prints each point where it might have died
 //   STEP     attaches, and kills itself at that point
 //   forever  attaches again and again, for somebody else to kill it; prints a line before it starts
-// @ts-check
 import { closeSync } from "node:fs";
 import process from "node:process";
 import { createUserfaultfdIn } from "../dist/linux/remote-process.js";
