@@ -12,6 +12,8 @@ const ALWAYS_SHOWN: ReadonlySet<PageState> = new Set(["present", "cached", "swap
 const KIB_PER_PAGE = 4;
 const WIDTH_DEFAULT = 120;
 const NAME_MIN = 16;
+/** What the other columns take, more or less. */
+const BESIDE_NAME = 80;
 
 /** The states that a table of these counts has columns for. */
 export function statesShown(totals: StateCounts): PageState[] {
@@ -77,8 +79,14 @@ function renderMapping(
     `${mapping.kind}${sharing}`,
     kib(pagesOf(mapping)),
     ...cells,
-    `${fitEnd(printable(mapping.name), Math.max(NAME_MIN, terminalWidth() - 80))}${mark}`,
+    `${fitEnd(printable(mapping.name), nameColumns())}${mark}`,
   ];
+}
+
+/** So that a line fits in the terminal; in a file names are whole. */
+function nameColumns(): number {
+  const { columns } = process.stdout;
+  return columns === undefined ? Number.POSITIVE_INFINITY : Math.max(NAME_MIN, columns - BESIDE_NAME);
 }
 
 /** Notes below a table, each told once. */
