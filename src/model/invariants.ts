@@ -1,10 +1,9 @@
 /** What is always true, recomputed from scratch and compared. */
 
-import { isPtePresent, markerBits, PAGE_SIZE, PTE_RW, PTE_UFFD_WP } from "../abi/index.ts";
+import { isPtePresent, markerBits, PTE_RW, PTE_UFFD_WP } from "../abi/index.ts";
 import { isMarker, pteSwapEntry } from "./entries.ts";
 import type { Kernel } from "./kernel.ts";
 import { LRU_LISTS } from "./lru.ts";
-import type { Mm } from "./mm.ts";
 import {
   PG_ACTIVE,
   PG_ANON,
@@ -72,80 +71,91 @@ function countPageTables(k: Kernel, census: Census): void {
         vma.start >= end && vma.end > vma.start,
         () => `process ${mm.id}: areas overlap at page ${vma.start}`,
       );
-      checkGap(mm, end, vma.start);
-      countArea(k, vma, census);
+      checkLink(vma);
       end = vma.end;
     }
-    checkGap(mm, end, USER_PAGES);
+    let position = 0;
+    mm.pageTables.forEach(0, USER_PAGES, (vpn, chunk, i) => {
+      while (position < mm.vmas.length && mm.vmas[position].end <= vpn) position++;
+      const vma = mm.vmas[position];
+      // No entry, a marker included, outlives its area.
+      must(
+        vma !== undefined && vma.start <= vpn,
+        () => `process ${mm.id}: page ${vpn} has an entry and is in no area`,
+      );
+      countPte(k, census, vma, vpn, chunk[i], chunk[i + 1]);
+    });
   }
 }
 
-/** No entry, a marker included, outlives its area. */
-function checkGap(mm: Mm, start: number, end: number): void {
-  mm.pageTables.forEach(start, end, (vpn) => {
-    throw new InvariantError(`process ${mm.id}: page ${vpn} has an entry and is in no area`);
-  });
+function checkLink(vma: Vma): void {
+  if (vma.object === null) return;
+  const mappers: Vma[] = [];
+  vma.object.mappings.collect(vma.pgoff, vma.pgoff, mappers);
+  must(
+    mappers.includes(vma),
+    () => `process ${vma.mm.id}: the area at page ${vma.start} is not among its object's`,
+  );
 }
 
-function countArea(k: Kernel, vma: Vma, census: Census): void {
-  const { mm } = vma;
-  if (vma.object !== null) {
-    const mappers: Vma[] = [];
-    vma.object.mappings.collect(vma.pgoff, vma.pgoff, mappers);
+function countPte(k: Kernel, census: Census, vma: Vma, vpn: number, lo: number, hi: number): void {
+  const where = (): string => `process ${vma.mm.id}, page ${vpn}`;
+  if (isPtePresent(lo)) {
+    const pfn = (lo >>> 12) | (hi << 20);
+    if (pfn === ZERO_PFN) return;
+    census.mapcount[pfn]++;
+    checkMapped(k, vma, vpn, pfn, lo, where);
+  } else if (isMarker(k, lo, hi)) {
+    const { UFFD_WP, PAGEOUT, POISONED, GUARD } = k.markers;
+    const bits = markerBits(lo, hi);
     must(
-      mappers.includes(vma),
-      () => `process ${mm.id}: the area at page ${vma.start} is not among its object's`,
+      bits !== 0 && (bits & ~(UFFD_WP | PAGEOUT | POISONED | GUARD)) === 0,
+      () => `${where()}: marker bits ${bits}`,
     );
-  }
-  mm.pageTables.forEach(vma.start, vma.end, (vpn, chunk, i) => {
-    const lo = chunk[i];
-    const hi = chunk[i + 1];
-    const where = `process ${mm.id}, page ${vpn}`;
-    if (isPtePresent(lo)) {
-      const pfn = (lo >>> 12) | (hi << 20);
-      if (pfn === ZERO_PFN) return;
-      census.mapcount[pfn]++;
-      checkMapped(k, vma, vpn, pfn, lo, where);
-    } else if (isMarker(k, lo, hi)) {
-      const { UFFD_WP, PAGEOUT, POISONED, GUARD } = k.markers;
-      const bits = markerBits(lo, hi);
-      must(
-        bits !== 0 && (bits & ~(UFFD_WP | PAGEOUT | POISONED | GUARD)) === 0,
-        () => `${where}: marker bits ${bits}`,
-      );
-      must(
-        (bits & PAGEOUT) === 0 || vma.object !== null,
-        () => `${where}: a PAGEOUT marker in anonymous memory`,
-      );
-      must((bits & PAGEOUT) === 0 || bits === PAGEOUT, () => `${where}: PAGEOUT and others in one marker`);
-    } else addSwapRef(census, pteSwapEntry(lo, hi));
-  });
+    must(
+      (bits & PAGEOUT) === 0 || vma.object !== null,
+      () => `${where()}: a PAGEOUT marker in anonymous memory`,
+    );
+    must((bits & PAGEOUT) === 0 || bits === PAGEOUT, () => `${where()}: PAGEOUT and others in one marker`);
+  } else addSwapRef(census, pteSwapEntry(lo, hi));
 }
 
-function checkMapped(k: Kernel, vma: Vma, vpn: number, pfn: number, lo: number, where: string): void {
+function checkMapped(k: Kernel, vma: Vma, vpn: number, pfn: number, lo: number, where: () => string): void {
   const { frames } = k;
   const isAnon = (frames.flags[pfn] & PG_ANON) !== 0;
   const isExclusive = (frames.flags[pfn] & PG_ANON_EXCLUSIVE) !== 0;
-  must(frames.refcount[pfn] > 0, () => `${where}: maps the free frame ${pfn}`);
-  must(frames.index(pfn) === vma.indexOf(vpn), () => `${where}: frame ${pfn} has index ${frames.index(pfn)}`);
-  must(isAnon || vma.object?.id === frames.mapping[pfn], () => `${where}: frame ${pfn} is another object's`);
-  must(!isAnon || (vma.flags & VM_SHARED) === 0, () => `${where}: a private page in a shared mapping`);
-  must((lo & PTE_RW) === 0 || (vma.flags & VM_WRITE) !== 0, () => `${where}: writable, and its area is not`);
+  must(frames.refcount[pfn] > 0, () => `${where()}: maps the free frame ${pfn}`);
+  must(
+    frames.index(pfn) === vma.indexOf(vpn),
+    () => `${where()}: frame ${pfn} has index ${frames.index(pfn)}`,
+  );
+  must(
+    isAnon || vma.object?.id === frames.mapping[pfn],
+    () => `${where()}: frame ${pfn} is another object's`,
+  );
+  must(!isAnon || (vma.flags & VM_SHARED) === 0, () => `${where()}: a private page in a shared mapping`);
+  must(
+    (lo & PTE_RW) === 0 || (vma.flags & VM_WRITE) !== 0,
+    () => `${where()}: writable, and its area is not`,
+  );
   must(
     (lo & PTE_RW) === 0 || (lo & PTE_UFFD_WP) === 0 || (vma.flags & VM_UFFD_WP) === 0,
-    () => `${where}: writable, and write-protected by userfaultfd`,
+    () => `${where()}: writable, and write-protected by userfaultfd`,
   );
   must(
     (lo & PTE_RW) === 0 || (vma.flags & VM_SHARED) !== 0 || isExclusive,
-    () => `${where}: writable, but frame ${pfn} is not this process' alone`,
+    () => `${where()}: writable, but frame ${pfn} is not this process' alone`,
   );
   must(
     !isExclusive || frames.mapcount[pfn] === 1,
-    () => `${where}: exclusive frame ${pfn} is mapped more than once`,
+    () => `${where()}: exclusive frame ${pfn} is mapped more than once`,
   );
   const mappers: Vma[] = [];
   collectMappers(k, pfn, mappers);
-  must(mappers.includes(vma), () => `${where}: frame ${pfn} would not be found here by its reverse mapping`);
+  must(
+    mappers.includes(vma),
+    () => `${where()}: frame ${pfn} would not be found here by its reverse mapping`,
+  );
 }
 
 function countPageCaches(k: Kernel, census: Census): void {
@@ -179,8 +189,10 @@ function countPageCaches(k: Kernel, census: Census): void {
   }
 }
 
+/** Where a slot's bytes are read to. */
+let scratch: ChunkedPageStore | undefined;
+
 function checkSwap(k: Kernel, census: Census): void {
-  const scratch = new ChunkedPageStore(1);
   for (const area of k.swap.areas) {
     let used = 0;
     for (let slot = 1; slot < area.unusedFrom; slot++) {
@@ -205,9 +217,10 @@ function checkSwap(k: Kernel, census: Census): void {
         !k.frames.contents.hasContents
       )
         continue;
+      scratch ??= new ChunkedPageStore(1);
       area.device.read(slot, scratch, 0);
       const [inSwap, inMemory] = [scratch.bytes(0), k.frames.contents.bytes(pfn)];
-      for (let i = 0; i < PAGE_SIZE; i++)
+      for (let i = 0; i < inMemory.length; i++)
         must(
           inSwap[i] === inMemory[i] || isWrittenSince(k, pfn),
           () => `${where}: differs from its copy in frame ${pfn}`,

@@ -29,7 +29,7 @@ import { type Watermarks, watermarksFor } from "./page-alloc.ts";
 import { BYTES_PER_FRAME, PageFrames, PG_ANON } from "./page-frames.ts";
 import { BLOCKED, PageLockedError } from "./page-lock.ts";
 import { PageOut } from "./page-out.ts";
-import { ChunkedPageStore, NoPageStore } from "./page-store.ts";
+import { ChunkedPageStore, NoPageStore, type PageStore, WordPageStore } from "./page-store.ts";
 import { PageTablePool } from "./page-table.ts";
 import { PagemapCache } from "./pagemap-cache.ts";
 import { Process } from "./process.ts";
@@ -50,8 +50,11 @@ export interface KernelOptions {
   readonly memoryPages?: number;
   /** Swap areas, of falling priority. */
   readonly swap?: readonly SwapDevice[];
-  /** Whether pages have bytes; without, only their state is simulated, and every load gives 0. */
-  readonly contents?: boolean;
+  /**
+   * Whether pages have bytes; without, only their state is simulated, and every load gives 0. "words": one word stands
+   * for a page.
+   */
+  readonly contents?: boolean | "words";
 }
 
 /** What the model itself takes, bytes. */
@@ -66,6 +69,11 @@ export interface MemoryUse {
 const DEFAULT_MEMORY_PAGES = 65536;
 /** Frame numbers and LRU links are 31 bits. */
 const MEMORY_PAGES_MAX = 2 ** 30;
+
+function makeContents(contents: boolean | "words", sizePages: number): PageStore {
+  if (contents === "words") return new WordPageStore(sizePages);
+  return contents ? new ChunkedPageStore(sizePages) : new NoPageStore();
+}
 
 /**
  * A simulated kernel.
@@ -138,7 +146,7 @@ export class Kernel {
     const memoryPages = options.memoryPages ?? DEFAULT_MEMORY_PAGES;
     if (!Number.isInteger(memoryPages) || memoryPages < 1 || memoryPages > MEMORY_PAGES_MAX)
       throw new ConfigError(`memoryPages ${memoryPages}: must be an integer from 1 to ${MEMORY_PAGES_MAX}`);
-    const contents = options.contents === false ? new NoPageStore() : new ChunkedPageStore(memoryPages + 1);
+    const contents = makeContents(options.contents ?? true, memoryPages + 1);
     this.frames = new PageFrames(memoryPages, contents);
     this.watermarks = watermarksFor(memoryPages);
     this.groups = new MemoryGroups(this.frames);

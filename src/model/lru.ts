@@ -21,6 +21,15 @@ export class LruLists {
     this.#size = new Int32Array(groupsMax * LRU_LISTS);
   }
 
+  /** Empties the lists of groups 0 to `groups` - 1, whose frames have been reset. */
+  reset(groups: number): void {
+    for (let list = 0; list < groups * LRU_LISTS; list++) {
+      this.#head[list] = 0;
+      this.#tail[list] = 0;
+      this.#size[list] = 0;
+    }
+  }
+
   /** How many pages a group has on a list. */
   size(group: number, list: number): number {
     return this.#size[group * LRU_LISTS + list];

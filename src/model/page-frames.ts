@@ -116,6 +116,26 @@ export class PageFrames {
     this.#freeCount++;
   }
 
+  /** Makes all frames free and as if never used; whoever refers to one must forget it. */
+  reset(): void {
+    const { flags, group, refcount, mapcount, mapping, lruPrev, lruNext, swapEntry } = this;
+    for (let pfn = 1; pfn < this.#unused; pfn++) {
+      flags[pfn] = 0;
+      group[pfn] = 0;
+      refcount[pfn] = 0;
+      mapcount[pfn] = 0;
+      mapping[pfn] = 0;
+      lruPrev[pfn] = 0;
+      lruNext[pfn] = 0;
+      swapEntry[pfn] = 0;
+    }
+    this.sharingEpoch++;
+    this.#freeHead = 0;
+    this.#freeTail = 0;
+    this.#freeCount = this.sizePages;
+    this.#unused = 1;
+  }
+
   /** One more PTE maps the page. */
   addMapper(pfn: number): void {
     if (this.mapcount[pfn] === MAPPERS_MAX)

@@ -142,6 +142,53 @@ export class ChunkedPageStore implements PageStore {
   }
 }
 
+/** One 32-bit word stands for a whole page: enough to tell pages apart, and cheap to copy. */
+export class WordPageStore implements PageStore {
+  readonly hasContents = true;
+  readonly bytesPerPage = 4;
+  readonly words: Uint32Array;
+  readonly #bytes: Uint8Array;
+
+  constructor(sizePages: number) {
+    this.words = new Uint32Array(sizePages);
+    this.#bytes = new Uint8Array(this.words.buffer);
+  }
+
+  zero(page: number): void {
+    this.words[page] = 0;
+  }
+
+  copy(page: number, from: PageStore, fromPage: number): void {
+    this.words[page] = from.loadU32(fromPage, 0);
+  }
+
+  move(page: number, from: PageStore, fromPage: number): void {
+    this.copy(page, from, fromPage);
+    from.zero(fromPage);
+  }
+
+  /** The word's four bytes. */
+  bytes(page: number): Uint8Array {
+    return this.#bytes.subarray(page * 4, page * 4 + 4);
+  }
+
+  loadU32(page: number): number {
+    return this.words[page];
+  }
+
+  storeU32(page: number, _offset: number, value: number): void {
+    this.words[page] = value;
+  }
+
+  sibling(sizePages: number): PageStore {
+    return new WordPageStore(sizePages);
+  }
+
+  allocatedBytes(): number {
+    return this.words.byteLength;
+  }
+}
+
 const NO_BYTES = new Uint8Array(0);
 
 /** No contents: loads are 0, stores are forgotten. For simulating more memory than there is. */

@@ -168,22 +168,34 @@ export class PageTables {
     return table;
   }
 
+  /** The first entry of a table from `index` on that is in use; PTRS_PER_TABLE if none is. */
+  #nextUsed(table: number, index: number): number {
+    const chunk = this.pool.chunkOf(table);
+    const base = entryOffset(table, 0);
+    let i = index;
+    while (i < PTRS_PER_TABLE && chunk[base + (i << 1)] === 0) i++;
+    return i;
+  }
+
   /** The first page from `vpn` on, below `end`, that has a PTE table; `end` if none has. Skips what is empty. */
   skipToTable(vpn: number, end: number): number {
     while (vpn < end) {
       if (Math.floor(vpn / PMD_PAGES) === this.#lastRegion) return vpn;
-      const pud = this.#next(this.#pgd, Math.floor(vpn / PGD_PAGES));
-      if (pud === 0) {
-        vpn = (Math.floor(vpn / PGD_PAGES) + 1) * PGD_PAGES;
-        continue;
-      }
-      const pmd = this.#next(pud, Math.floor(vpn / PUD_PAGES));
-      if (pmd === 0) {
-        vpn = (Math.floor(vpn / PUD_PAGES) + 1) * PUD_PAGES;
-        continue;
-      }
-      if (this.#next(pmd, Math.floor(vpn / PMD_PAGES)) !== 0) return vpn;
-      vpn = tableEnd(vpn);
+      const pgdIndex = Math.floor(vpn / PGD_PAGES);
+      const inPgd = this.#nextUsed(this.#pgd, pgdIndex);
+      if (inPgd > pgdIndex) vpn = inPgd * PGD_PAGES;
+      if (inPgd === PTRS_PER_TABLE || vpn >= end) return end;
+      const pud = this.#next(this.#pgd, inPgd);
+      const pudIndex = Math.floor((vpn - inPgd * PGD_PAGES) / PUD_PAGES);
+      const inPud = this.#nextUsed(pud, pudIndex);
+      if (inPud > pudIndex) vpn = inPgd * PGD_PAGES + inPud * PUD_PAGES;
+      if (inPud === PTRS_PER_TABLE) continue;
+      if (vpn >= end) return end;
+      const pudStart = inPgd * PGD_PAGES + inPud * PUD_PAGES;
+      const pmdIndex = Math.floor((vpn - pudStart) / PMD_PAGES);
+      const inPmd = this.#nextUsed(this.#next(pud, inPud), pmdIndex);
+      if (inPmd > pmdIndex) vpn = pudStart + inPmd * PMD_PAGES;
+      if (inPmd < PTRS_PER_TABLE) return Math.min(vpn, end);
     }
     return end;
   }
@@ -214,9 +226,8 @@ export class PageTables {
   #freeLevel(table: number, span: number, base: number, start: number, end: number): void {
     const first = Math.max(0, Math.floor((start - base) / span));
     const last = Math.min(PTRS_PER_TABLE - 1, Math.ceil((end - base) / span) - 1);
-    for (let index = first; index <= last; index++) {
+    for (let index = this.#nextUsed(table, first); index <= last; index = this.#nextUsed(table, index + 1)) {
       const child = this.#next(table, index);
-      if (child === 0) continue;
       const from = base + index * span;
       if (span > PMD_PAGES) this.#freeLevel(child, span / PTRS_PER_TABLE, from, start, end);
       if (from < start || from + span > end) continue;

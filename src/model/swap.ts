@@ -60,6 +60,19 @@ export class SwapArea {
     return this.device.slots - 1;
   }
 
+  /** Makes all slots free and as if never used; whoever names one must forget it. */
+  reset(): void {
+    for (let slot = 1; slot < this.#unused; slot++) {
+      this.counts[slot] = 0;
+      this.cache[slot] = 0;
+      this.group[slot] = 0;
+    }
+    this.usedSlots = 0;
+    this.#freeHead = 0;
+    this.#freeTail = 0;
+    this.#unused = 1;
+  }
+
   /** Takes a free slot: the one that has been free longest, so that runs stay together. 0 if there is none. */
   takeSlot(): number {
     let slot = this.#freeHead;
