@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-import { readFileSync } from "node:fs";
 import process from "node:process";
 import { Command } from "commander";
 import { reportFailure } from "./errors.ts";
+import { version } from "./version.ts";
 
 /** Only what was asked for is loaded: the rooms behind a command take longer to load than a small scan takes. */
 const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
@@ -16,9 +16,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void
   accuracy: async () => (await import("./accuracy.ts")).addAccuracy,
   claims: async () => (await import("./claims.ts")).addClaims,
   bench: async () => (await import("./bench.ts")).addBench,
+  explore: async () => (await import("./explore.ts")).addExplore,
 };
-
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
 
 const program = new Command("ptemark")
   .description(
@@ -40,6 +39,7 @@ Examples:
   ptemark claims                  all that the RFC claims, measured, on one page
   ptemark accuracy                how often the swap bit is right, and why it is not
   ptemark bench swapin            what markers cost when pages come back
+  ptemark explore                 all programs within a scope, and what goes wrong in them
 
 Exit codes: 0 all is well; 1 the model is not as expected, or only a part could be told; 2 the input can't be used;
 3 it is not permitted, or this kernel can't.`,

@@ -18,7 +18,12 @@ export const CLASSES = [
   {
     name: "sharer-zapped",
     kind: CLEAR,
-    says: "its PTE had been zapped before the page-out, so there was no place for a marker (a flaw that the RFC lists)",
+    says: "its PTE had been zapped before the page-out, so only the other sharer got a marker (a flaw that the RFC lists)",
+  },
+  {
+    name: "zapped",
+    kind: CLEAR,
+    says: "all PTEs of the page had been zapped before the page-out, so nobody got a marker",
   },
   {
     name: "forked",

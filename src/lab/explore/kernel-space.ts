@@ -50,9 +50,12 @@ export class KernelSpace implements StateSpace {
   readonly world: World;
   readonly codec: Codec;
   readonly #before: Uint8Array;
-  readonly #cells: number;
+  /** The first state's vector. */
+  readonly #first: Uint8Array;
   /** The access that was to be tried again, in the last step. */
   #retried: Access | undefined;
+  /** Of each class, by its bit: the process and page (place * pages + page) that it was last shown of; -1 none. */
+  readonly where = new Int32Array(32).fill(-1);
   /** What the last error said, for whoever wants to know more. */
   detail = "";
 
@@ -67,8 +70,10 @@ export class KernelSpace implements StateSpace {
     this.moves = [...others, ...steps];
     this.firstStep = others.length;
     this.levels = steps.length > 0 ? Number.POSITIVE_INFINITY : scope.depth;
-    this.#cells = scope.processes * scope.pages;
-    this.#before = new Uint8Array(this.#cells);
+    this.#before = new Uint8Array(scope.processes * scope.pages);
+    this.#first = new Uint8Array(this.stride);
+    this.world.begin();
+    this.save(this.#first, 0);
   }
 
   get transitions(): number {
@@ -76,8 +81,7 @@ export class KernelSpace implements StateSpace {
   }
 
   begin(): void {
-    this.world.begin();
-    this.#look();
+    this.load(this.#first, 0);
   }
 
   load(from: Uint8Array, offset: number): void {
@@ -240,9 +244,15 @@ export class KernelSpace implements StateSpace {
         const now = this.#cellState(place, page);
         if ((now & IS_NONE) !== 0 && (before & (IS_THERE | IS_NONE)) === IS_THERE) this.#becameNone(op, cell);
         if ((now & IS_CLEAR) !== 0 && ((before & IS_CLEAR) === 0 || (before & IS_THERE) === 0))
-          this.shown |= this.#whyClear(op, cell, before);
-        if ((now & IS_SET) !== 0) this.shown |= this.#whySet(op, task, place, page, before);
+          this.#show(this.#whyClear(op, cell, before), cell);
+        if ((now & IS_SET) !== 0) this.#show(this.#whySet(op, task, place, page, before), cell);
       }
+  }
+
+  #show(bit: number, cell: number): void {
+    if (bit === 0) return;
+    this.shown |= bit;
+    this.where[31 - Math.clz32(bit)] = cell;
   }
 
   #becameNone(op: ExploreOp | undefined, cell: number): void {
@@ -255,8 +265,17 @@ export class KernelSpace implements StateSpace {
     const why = this.world.why[cell];
     if (why === WHY.UNMAPPED) return classBit("no-marker");
     if ((before & (IS_THERE | IS_NONE)) === IS_THERE) return classBit("unexplained-clear");
-    if (why === WHY.ZAPPED) return classBit("sharer-zapped");
+    if (why === WHY.ZAPPED)
+      return classBit(this.#hasMarker(cell % this.scope.pages) ? "sharer-zapped" : "zapped");
     return classBit(why === WHY.FORKED ? "forked" : "never-touched");
+  }
+
+  /** Whether some process has a marker for the page, which is in swap. */
+  #hasMarker(page: number): boolean {
+    return this.world.processes.some((_, place) => {
+      const state = this.#cellState(place, page);
+      return (state & (IS_THERE | IS_NONE | IS_CLEAR)) === IS_THERE;
+    });
   }
 
   #whySet(

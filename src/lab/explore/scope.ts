@@ -24,8 +24,9 @@ export interface ExploreScope {
   readonly profile: string;
   /** Switches set otherwise than in the profile. */
   readonly config: Partial<KernelConfig>;
-  /** Processes at the most; all of them map the object at first. */
+  /** Processes at the most; and those that map the object at first, the others' parent and those it has forked. */
   readonly processes: number;
+  readonly sharers: number;
   /** Pages of the object. */
   readonly pages: number;
   /** Operations in a program; where tasks are interleaved, operations before them. */
@@ -45,6 +46,7 @@ export const DEFAULT_SCOPE: ExploreScope = {
   profile: "rfc",
   config: {},
   processes: 2,
+  sharers: 1,
   pages: 2,
   depth: 6,
   ops: OP_KINDS,
@@ -58,6 +60,7 @@ export const DEFAULT_SCOPE: ExploreScope = {
 /** All interleavings of two faults with a page-out, and a call (zap, fork, punch, read, ...) between. */
 export const DEFAULT_STAGES: ExploreScope = {
   ...DEFAULT_SCOPE,
+  sharers: 2,
   pages: 1,
   depth: 2,
   swapPages: 1,
@@ -68,6 +71,7 @@ export const DEFAULT_STAGES: ExploreScope = {
 
 const LIMITS = {
   processes: [1, 4],
+  sharers: [1, 4],
   pages: [1, 4],
   depth: [0, 64],
   swapPages: [1, 64],
@@ -86,6 +90,8 @@ export function checkScope(scope: ExploreScope): ExploreScope {
   for (const op of scope.ops)
     if (!OP_KINDS.includes(op))
       throw new ConfigError(`scope: unknown op "${op}": there are ${OP_KINDS.join(", ")}`);
+  if (scope.sharers > scope.processes)
+    throw new ConfigError(`scope: ${scope.sharers} sharers are more than ${scope.processes} processes`);
   if (scope.ops.length === 0) throw new ConfigError(`scope: no ops: choose some of ${OP_KINDS.join(", ")}`);
   if (scope.device !== "zram" && scope.device !== "disk")
     throw new ConfigError(`scope: device "${scope.device}" must be zram or disk`);

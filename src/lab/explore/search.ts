@@ -1,17 +1,30 @@
 /** Breadth-first search: every state that can be reached, each expanded once. */
 
-import { CLASSES } from "./causes.ts";
+import { CLASSES, classBit } from "./causes.ts";
 import type { StateSpace } from "./space.ts";
 import type { StateStore } from "./store.ts";
 
-/** The first transition, in a fixed order, that showed something of a class. */
+/** What {@link Sighting.move} is where no transition showed it: it is the state that is wrong. */
+export const NO_MOVE = 0xffff;
+
+/** The first transition, in a fixed order, that showed something of a class; or the first state. */
 export interface Sighting {
+  /** How many transitions lead to it, itself included. */
+  readonly length: number;
   /** From this state, */
   readonly state: number;
-  /** on this level, by this transition. */
-  readonly level: number;
+  /** by this transition. */
   readonly move: number;
 }
+
+/** A part of a search: of the states on {@link SPLIT_LEVEL} only those whose hash says so are expanded. */
+export interface Shard {
+  /** From 1 to `count`. */
+  readonly number: number;
+  readonly count: number;
+}
+
+export const SPLIT_LEVEL = 2;
 
 /** What a worker has seen. */
 export interface SearchTally {
@@ -39,14 +52,16 @@ export class Searcher {
   readonly #store: StateStore;
   readonly #bytes: Uint8Array;
   readonly #words: Int32Array;
-  readonly tally: SearchTally;
+  readonly tally = newTally();
 
-  constructor(space: StateSpace, store: StateStore, tally = newTally()) {
+  readonly #shard: Shard;
+
+  constructor(space: StateSpace, store: StateStore, shard: Shard = { number: 1, count: 1 }) {
+    this.#shard = shard;
     this.#space = space;
     this.#store = store;
     this.#bytes = new Uint8Array(space.stride);
     this.#words = new Int32Array(this.#bytes.buffer);
-    this.tally = tally;
   }
 
   /** Expands level after level, with so many workers in all; yields after each chunk of states. */
@@ -70,6 +85,7 @@ export class Searcher {
     const { vectors, stride } = store;
     const at = state * stride;
     const level = store.levels[state];
+    if (level === SPLIT_LEVEL && !this.#isMine(state)) return;
     let isLoaded = false;
     let steps = 0;
     let isUnfinished = false;
@@ -86,35 +102,45 @@ export class Searcher {
       }
       this.tally.transitions++;
       if (move >= space.firstStep) steps++;
-      if (space.shown !== 0) this.#note(space.shown, state, level, move);
+      if (space.shown !== 0) this.#note(space.shown, { length: level + 1, state, move });
       if ((space.shown & space.fatal) !== 0) continue;
       space.save(this.#bytes, 0);
-      if (store.add(this.#words, state, move) < 0) continue;
+      const added = store.add(this.#words, state, move);
+      if (added < 0) continue;
       const wrong = space.check();
-      if (wrong !== 0) this.#note(wrong, state, level, move);
+      if (wrong !== 0) this.#note(wrong, { length: level + 1, state: added, move: NO_MOVE });
     }
-    if (isUnfinished && steps === 0) this.#noteStuck(state, level);
+    if (isUnfinished && steps === 0)
+      this.#note(classBit("deadlock"), { length: level, state, move: NO_MOVE });
   }
 
-  #noteStuck(state: number, level: number): void {
-    const deadlock = CLASSES.findIndex(({ name }) => name === "deadlock");
-    this.#note(1 << deadlock, state, level, 0xffff);
+  #isMine(state: number): boolean {
+    return this.#store.hashOf(state) % this.#shard.count === this.#shard.number - 1;
   }
 
-  #note(classes: number, state: number, level: number, move: number): void {
+  #note(classes: number, sighting: Sighting): void {
     for (let left = classes, bit = 0; left !== 0; left >>>= 1, bit++) {
       if ((left & 1) === 0) continue;
       this.tally.counts[bit]++;
       const best = this.tally.sightings[bit];
-      const sighting = { state, level, move };
       if (best === undefined || isBefore(this.#store, sighting, best)) this.tally.sightings[bit] = sighting;
     }
   }
 }
 
-/** By level; on one level in the fixed order of states; then by move. */
+/** By length; of one length in the fixed order of states; then by move. */
 export function isBefore(store: StateStore, a: Sighting, b: Sighting): boolean {
-  if (a.level !== b.level) return a.level < b.level;
+  if (a.length !== b.length) return a.length < b.length;
   const order = store.compareStates(a.state, b.state);
   return order === 0 ? a.move < b.move : order < 0;
+}
+
+/** Adds what another has seen. */
+export function addTally(store: StateStore, to: SearchTally, from: SearchTally): void {
+  to.transitions += from.transitions;
+  from.counts.forEach((count, bit) => {
+    to.counts[bit] += count;
+    const [sighting, best] = [from.sightings[bit], to.sightings[bit]];
+    if (sighting != null && (best == null || isBefore(store, sighting, best))) to.sightings[bit] = sighting;
+  });
 }

@@ -17,6 +17,7 @@ const EPOCH = 6;
 const STOP = 7;
 const FULL = 8;
 const TAKEN = 9;
+const GO_ON = 10;
 const CONTROL_WORDS = 16;
 
 const LOCKS = 1024;
@@ -83,7 +84,6 @@ export class StateStore {
       stride,
       capacity,
       control: new SharedArrayBuffer(CONTROL_WORDS * 4),
-      // One more, to write a state in before it is known to be new.
       vectors: new SharedArrayBuffer(stride * capacity),
       parents: new SharedArrayBuffer(4 * capacity),
       moves: new SharedArrayBuffer(2 * capacity),
@@ -151,17 +151,20 @@ export class StateStore {
     const epoch = Atomics.load(control, EPOCH);
     if (Atomics.add(control, ARRIVED, 1) + 1 < workers) Atomics.wait(control, EPOCH, epoch);
     else {
-      if (!this.isStopped && !this.isFull) {
+      // The last one decides, for all: a stop that comes a moment later must not part them.
+      const isStopping = this.isStopped || this.isFull;
+      if (!isStopping) {
         control[LEVEL]++;
         control[LEVEL_START] = control[LEVEL_END];
         control[LEVEL_END] = control[COUNT];
         control[NEXT] = control[LEVEL_START];
       }
+      control[GO_ON] = !isStopping && control[LEVEL_END] > control[LEVEL_START] ? 1 : 0;
       Atomics.store(control, ARRIVED, 0);
       Atomics.add(control, EPOCH, 1);
       Atomics.notify(control, EPOCH);
     }
-    return !this.isStopped && !this.isFull && control[LEVEL_END] > control[LEVEL_START];
+    return Atomics.load(control, GO_ON) === 1;
   }
 
   hash(words: Int32Array, at: number): number {
@@ -173,6 +176,10 @@ export class StateStore {
       h ^= h >>> 13;
     }
     return h;
+  }
+
+  hashOf(state: number): number {
+    return this.hash(this.#words, state * this.#strideWords) >>> 0;
   }
 
   #isEqual(state: number, words: Int32Array): boolean {
@@ -243,6 +250,37 @@ export class StateStore {
     const path: number[] = [];
     for (let at = state; this.parents[at] !== NO_PARENT; at = this.parents[at]) path.push(this.moves[at]);
     return path.reverse();
+  }
+
+  /** What a checkpoint keeps: vectors, parents, moves, levels. */
+  parts(): Uint8Array[] {
+    const { count } = this;
+    return [
+      new Uint8Array(this.buffers.vectors, 0, count * this.stride),
+      new Uint8Array(this.buffers.parents, 0, count * 4),
+      new Uint8Array(this.buffers.moves, 0, count * 2),
+      new Uint8Array(this.buffers.levels, 0, count * 2),
+    ];
+  }
+
+  /** Puts back {@link parts}, and the control words beside them. False if there are too few bytes. */
+  restore(bytes: Uint8Array, states: number, control: readonly number[]): boolean {
+    let from = 0;
+    this.control[COUNT] = states;
+    for (const part of this.parts()) {
+      if (from + part.length > bytes.length) return false;
+      part.set(bytes.subarray(from, from + part.length));
+      from += part.length;
+    }
+    this.control.set(control);
+    for (const word of [ARRIVED, STOP, FULL]) this.control[word] = 0;
+    const mask = this.#table.length - 1;
+    for (let state = 0; state < states; state++) {
+      let place = this.hashOf(state) & mask;
+      while (this.#table[place] !== 0) place = (place + 1) & mask;
+      this.#table[place] = state + 1;
+    }
+    return true;
   }
 
   /** Makes what has been added so far the first level. */

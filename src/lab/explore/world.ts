@@ -2,7 +2,6 @@
 
 import { Access } from "../../model/access.ts";
 import {
-  type Kernel as K,
   Kernel,
   type Memfd,
   type MemoryGroup,
@@ -59,7 +58,7 @@ export type WorldTask = Access | PageOut;
 
 export class World {
   readonly scope: ExploreScope;
-  readonly kernel: K;
+  readonly kernel: Kernel;
   readonly group: MemoryGroup;
   readonly memfd: Memfd;
   readonly object: ShmemObject;
@@ -93,10 +92,10 @@ export class World {
     this.why = new Uint8Array(processes * pages);
   }
 
-  /** The state that a search begins with: all processes map the object, and none has touched it. */
+  /** The state that a search begins with: the sharers map the object, and none has touched it. */
   begin(): void {
     this.swapon();
-    for (let place = 0; place < this.processes.length; place++) this.addProcess(place);
+    for (let place = 0; place < this.scope.sharers; place++) this.addProcess(place);
   }
 
   swapon(): void {
@@ -105,17 +104,15 @@ export class World {
 
   addProcess(place: number): Process {
     const process = this.kernel.createProcess();
-    const { object, scope } = this;
     process.mmap({
       address: BASE * PAGE_SIZE,
       fixed: true,
-      lengthBytes: scope.pages * PAGE_SIZE,
+      lengthBytes: this.scope.pages * PAGE_SIZE,
       object: this.memfd,
       shared: true,
       write: true,
     });
     this.processes[place] = process;
-    if (object.mappings.size === 0) throw new Error("the object is not mapped");
     return process;
   }
 
