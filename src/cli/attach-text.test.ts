@@ -114,7 +114,7 @@ describe("attach tells", () => {
       "  it cost: a stop of 0.88 ms, 5 write-protect faults at most",
     ]);
     expect(summaryLines(attached, totals, "ended")[0]).toBe(
-      "process 1 (process 1) has ended; after 4 s, 2 passes:",
+      "process 1 (process 1) has ended, or runs another program; after 4 s, 2 passes:",
     );
   });
 

@@ -114,7 +114,7 @@ export function summaryLines(
 ): string[] {
   const end =
     how === "ended"
-      ? `process ${pid} (${printable(name)}) has ended`
+      ? `process ${pid} (${printable(name)}) has ended, or runs another program`
       : "detached: nothing is left in the process";
   return [
     `${end}; after ${formatSeconds(seconds)}, ${counted(passes, "pass", "passes")}:`,

@@ -28,7 +28,7 @@ export async function showLive(pid: number, options: WatcherOptions, initial: Wa
   using watcher = openWatcher(pid, options);
   const end = await live(watcher, initial);
   if (end === "process ended")
-    process.stdout.write(`process ${pid} (${printable(watcher.name)}) has ended\n`);
+    process.stdout.write(`process ${pid} (${printable(watcher.name)}) has ended, or runs another program\n`);
 }
 
 function openWatcher(pid: number, options: WatcherOptions): Watcher {

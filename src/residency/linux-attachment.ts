@@ -102,8 +102,13 @@ export class LinuxWriteProtection implements WriteProtection {
     return pages;
   }
 
+  /** Where the process has unmapped or is changing the range meanwhile, nothing is done: the next pass sees it anew. */
   resolve(start: number, lengthBytes: number): void {
-    this.#userfaultfd.writeProtect(start, lengthBytes, "resolve");
+    try {
+      this.#userfaultfd.writeProtect(start, lengthBytes, "resolve");
+    } catch (error) {
+      if (!(error instanceof LinuxError && (error.code === "ENOENT" || error.code === "EAGAIN"))) throw error;
+    }
   }
 
   [Symbol.dispose](): void {
