@@ -15,7 +15,7 @@ import {
   type AttachTotals,
   addPass,
   attachedEvent,
-  attachedLine,
+  attachedLines,
   endEvent,
   NO_TOTALS,
   newsLines,
@@ -73,7 +73,7 @@ async function stayAttached(job: AttachJob): Promise<Outcome> {
     throw new LinuxError({ call: `attach to process ${pid}`, needs: reasons });
   }
   if (json) print(JSON.stringify(attachedEvent(attached, first, new Date())));
-  else tellPeople([attachedLine(attached, first), ...untold(first, skippedBefore).map(skippedLine)]);
+  else tellPeople([...attachedLines(attached, first), ...untold(first, skippedBefore).map(skippedLine)]);
 
   const start = performance.now();
   for (let passes = 0; passes < job.passes; passes++) {

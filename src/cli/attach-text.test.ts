@@ -7,7 +7,7 @@ import { ModelWriteProtection } from "../residency/model-write-protection.ts";
 import {
   addPass,
   attachedEvent,
-  attachedLine,
+  attachedLines,
   endEvent,
   NO_TOTALS,
   newsLines,
@@ -33,7 +33,7 @@ function attachedProcess() {
   const target = new ModelTarget(kernel, process);
   const attachment = new Attachment({ target, protection: new ModelWriteProtection(process) });
   const attached = { pid: target.pid, name: target.name, kernel: target.kernel, thread: 5, stoppedMs: 0.875 };
-  return { process, object, memory, store, target, attachment, attached };
+  return { kernel, process, object, memory, store, target, attachment, attached };
 }
 
 /** The numbers of a line, by the titles of the header. */
@@ -59,9 +59,9 @@ describe("attach tells", () => {
   test("what each pass saw, under a header as wide as the lines", () => {
     const { attachment, attached, process, memory, store, object } = attachedProcess();
     const first = attachment.pass();
-    expect(attachedLine(attached, first)).toMatch(
-      /^attached: thread 5 was stopped for 0\.88 ms; armed 128 KiB in /,
-    );
+    expect(attachedLines(attached, first)).toEqual([
+      expect.stringMatching(/^attached: thread 5 was stopped for 0\.88 ms; armed 128 KiB in /),
+    ]);
 
     process.madvise(memory, 20 * PAGE, "PAGEOUT");
     const second = attachment.pass();
@@ -85,6 +85,18 @@ describe("attach tells", () => {
       stale: "1",
       "in-swap": "14",
     });
+  });
+
+  test("how much is in memory that the process does not map, where there are no markers", () => {
+    const { process, kernel, attached } = attachedProcess();
+    const child = process.fork(); // has no page tables of shared memory yet
+    const target = new ModelTarget(kernel, child);
+    const attachment = new Attachment({ target, protection: new ModelWriteProtection(child) });
+    expect(attachedLines(attached, attachment.pass())).toEqual([
+      expect.stringContaining("armed 0 B"),
+      expect.stringContaining("another 128 KiB are in memory and not mapped"),
+      expect.anything(),
+    ]);
   });
 
   test("mappings that come and go, and what is left out", () => {

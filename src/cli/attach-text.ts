@@ -1,6 +1,7 @@
 /** What `attach` tells, in lines for people and in events for programs: made from what happened, and from nothing else. */
 
 import type { AttachmentPass } from "../residency/attachment.ts";
+import type { PageState } from "../residency/page-state.ts";
 import { type Mapping, pagesOf } from "../residency/target.ts";
 import { formatPages, formatSeconds } from "./amount.ts";
 import { printable } from "./scan-words.ts";
@@ -62,9 +63,19 @@ export function planLines(
   ];
 }
 
-export function attachedLine({ thread, stoppedMs }: Attached, first: AttachmentPass): string {
-  const armed = `armed ${formatPages(first.armed)} in ${formatMs(first.scanMs + first.armMs)} ms`;
-  return `attached: thread ${thread} was stopped for ${stoppedMs.toFixed(2)} ms; ${armed}`;
+export function attachedLines({ thread, stoppedMs }: Attached, first: AttachmentPass): string[] {
+  const stopped = `attached: thread ${thread} was stopped for ${stoppedMs.toFixed(2)} ms`;
+  const cached = sumOf(first, ["cached"]);
+  const lines = [
+    `${stopped}; armed ${formatPages(first.armed)} in ${formatMs(first.scanMs + first.armMs)} ms`,
+  ];
+  if (cached > 0) {
+    lines.push(
+      `  another ${formatPages(cached)} are in memory and not mapped by this process: without markers there,`,
+      "  pagemap won't show when they go to swap; the lines below do, as the object is asked",
+    );
+  }
+  return lines;
 }
 
 const TITLES = ["time", "out", "in", "written", "armed", "doubtful", "stale", "in swap", "ms"] as const;
@@ -155,10 +166,12 @@ export function endEvent({ stoppedMs }: Attached, totals: AttachTotals, how: "de
 }
 
 /** As smaps counts: with a copy in memory or without. */
-function pagesInSwap({ scans }: AttachmentPass): number {
-  let pages = 0;
-  for (const { counts } of scans) pages += counts.swapped + counts["swap-cached"];
-  return pages;
+function pagesInSwap(pass: AttachmentPass): number {
+  return sumOf(pass, ["swapped", "swap-cached"]);
+}
+
+function sumOf({ scans }: AttachmentPass, states: readonly PageState[]): number {
+  return scans.reduce((sum, { counts }) => states.reduce((all, state) => all + counts[state], sum), 0);
 }
 
 function describe(mapping: Mapping): string {

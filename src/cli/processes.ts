@@ -8,6 +8,7 @@ import { printable } from "./scan-words.ts";
 
 /** The kernel keeps so many bytes of a process's name. */
 const NAME_MAX = 15;
+const TITLE_MAX = 72;
 
 /** The processes that arguments mean, each once: a pid, or all processes of a name, but for ourselves. */
 export function pidsOf(processes: readonly string[]): number[] {
@@ -18,7 +19,7 @@ export function pidsOf(processes: readonly string[]): number[] {
 export function onePidOf(argument: string): number {
   const pids = pidsOfOne(argument);
   if (pids.length === 1) return pids[0];
-  const list = pids.map((pid) => `  ${pid}  ${printable(commandLine(pid).join(" "))}`);
+  const list = pids.map((pid) => `  ${pid}  ${titleOf(pid)}`);
   throw new InputError(
     `${pids.length} processes are named "${argument}"; give the pid of one:\n${list.join("\n")}`,
   );
@@ -29,6 +30,11 @@ function pidsOfOne(argument: string): number[] {
   const pids = listPids().filter((pid) => pid !== process.pid && isNamed(pid, argument));
   if (pids.length > 0) return pids;
   throw new InputError(`there is no process "${argument}"; give a pid, or the name of a program that runs`);
+}
+
+/** What tells it from others of its name: the beginning of its command line. */
+function titleOf(pid: number): string {
+  return printable(commandLine(pid).join(" ")).trim().slice(0, TITLE_MAX);
 }
 
 /** By the name that ps shows, or by that of the program which it was started as. */

@@ -11,6 +11,10 @@ const CSI = "\x1b[";
 const ENTER = `${CSI}?1049h${CSI}?25l${CSI}?7l`;
 const LEAVE = `${CSI}?7h${CSI}?25h${CSI}?1049l`;
 
+/** Of a terminal that does not tell its size. */
+const COLUMNS_DEFAULT = 80;
+const ROWS_DEFAULT = 24;
+
 export class Screen implements Disposable {
   readonly #output: WriteStream;
   /** What each line shows; empty while nothing of ours is on the screen. */
@@ -24,11 +28,11 @@ export class Screen implements Disposable {
   }
 
   get columns(): number {
-    return this.#output.columns;
+    return this.#output.columns || COLUMNS_DEFAULT;
   }
 
   get rows(): number {
-    return this.#output.rows;
+    return this.#output.rows || ROWS_DEFAULT;
   }
 
   enter(): void {

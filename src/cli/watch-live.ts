@@ -4,6 +4,7 @@ import process from "node:process";
 import { emitKeypressEvents, type Key } from "node:readline";
 import { noSuchProcess } from "../linux/procfs.ts";
 import { announceAttach } from "./attach-plan.ts";
+import { InputError } from "./errors.ts";
 import { printable } from "./scan-words.ts";
 import { Screen } from "./screen.ts";
 import { looked, pressed, type WatchState } from "./watch-state.ts";
@@ -33,7 +34,10 @@ export async function showLive(pid: number, options: WatcherOptions, initial: Wa
 
 function openWatcher(pid: number, options: WatcherOptions): Watcher {
   if (options.attaches) announceAttach(pid, options.isWanted);
-  return Watcher.open(pid, options);
+  const watcher = Watcher.open(pid, options);
+  if (watcher.hasMappings()) return watcher;
+  watcher[Symbol.dispose]();
+  throw new InputError(`no mapping of process ${pid} (${printable(watcher.name)}) matches --mapping`);
 }
 
 async function live(watcher: Watcher, initial: WatchState): Promise<"quit" | "process ended"> {

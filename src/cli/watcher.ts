@@ -50,6 +50,11 @@ export class Watcher implements Disposable {
     return this.#target.name;
   }
 
+  /** Whether there is anything to look at. */
+  hasMappings(): boolean {
+    return this.#target.mappings().some(this.#isWanted);
+  }
+
   /** undefined: the process has ended. */
   look(): Look | undefined {
     return unlessEnded(this.#target, () => {
