@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import process from "node:process";
 import type { LinuxError } from "../linux/linux-error.ts";
 import { commandLine, isKernelThread, listPids, processName } from "../linux/procfs.ts";
-import { readStatus } from "../linux/status.ts";
+import { readStatus, readThreadStatuses } from "../linux/status.ts";
 import { InputError } from "./errors.ts";
 import { printable } from "./scan-words.ts";
 
@@ -51,12 +51,16 @@ function isNamed(pid: number, name: string): boolean {
 export function refuseWithoutMemory(pid: number): void {
   const name = processName(pid);
   const { State = "", VmSize } = readStatus(pid);
-  if (isKernelThread(pid)) {
-    throw new InputError(`process ${pid} (${name}) is a thread of the kernel: it has no memory of its own`);
+  const who = `process ${pid} (${name})`;
+  if (isKernelThread(pid))
+    throw new InputError(`${who} is a thread of the kernel: it has no memory of its own`);
+  if (VmSize !== undefined) return;
+  // Of a process whose first thread has ended, /proc shows the memory in the others' folders only.
+  const living = [...readThreadStatuses(pid)].find(([, status]) => status.VmSize !== undefined)?.[0];
+  if (living !== undefined) {
+    throw new InputError(`the first thread of ${who} has ended; give another's id, such as ${living}`);
   }
-  if (VmSize === undefined) {
-    throw new InputError(`process ${pid} (${name}) has ended, and only its parent's wait is left: ${State}`);
-  }
+  throw new InputError(`${who} has ended, and only its parent's wait is left: ${State}`);
 }
 
 /** Whether there is a process that has memory to look at. */

@@ -1,9 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, type TestContext, test } from "vitest";
 import { lacking } from "../../test/support/requirement.ts";
 import { SharedMemory } from "../../test/support/shared-memory.ts";
+import { startUnfit, TargetFolder } from "../../test/support/target.mjs";
 import { MADV_GUARD_INSTALL } from "../abi/index.ts";
 import { DrivenProcess } from "./driven-process.ts";
 import { processCapabilities } from "./process-capabilities.ts";
@@ -36,7 +37,34 @@ describe("a process that runs", () => {
 
 test("a process that is traced has its tracer told", () => {
   using driven = DrivenProcess.spawn();
-  expect(missingOf(driven.pid)).toMatchObject({ "no tracer": `process ${process.pid} traces it` });
+  expect(missingOf(driven.pid)).toMatchObject({
+    "no tracer": `thread ${driven.pid}: process ${process.pid} traces it`,
+  });
+});
+
+describe("a program that is unfit", () => {
+  let folder: TargetFolder;
+  beforeAll(() => {
+    folder = new TargetFolder();
+  });
+  afterAll(() => folder[Symbol.dispose]());
+
+  async function missingOfUnfit(context: TestContext, mode: string): Promise<Record<string, string>> {
+    const compiled = folder.compile("unfit");
+    if ("problem" in compiled) lacking(context, compiled.problem);
+    await using unfit = await startUnfit(compiled.program, mode);
+    return missingOf(unfit.pid);
+  }
+
+  test("under a seccomp filter", async (context) => {
+    const missing = await missingOfUnfit(context, "seccomp-allow");
+    expect(missing).toEqual({ "no seccomp": expect.stringMatching(/^thread \d+: seccomp is in mode 2$/) });
+  });
+
+  test("that has ended", async (context) => {
+    const missing = await missingOfUnfit(context, "zombie");
+    expect(missing).toEqual({ memory: "it has ended (Z (zombie))" });
+  });
 });
 
 test("guard regions are seen", (context) => {

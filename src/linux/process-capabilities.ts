@@ -1,6 +1,6 @@
 /** What a certain process allows: to be looked at, and to be attached to. Nothing here touches it. */
 
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync } from "node:fs";
 import process from "node:process";
 import { PAGE_IS_GUARD, TASK_SIZE } from "../abi/index.ts";
 import { type Finding, missing, type Probe, tryProbe } from "./capabilities.ts";
@@ -9,9 +9,10 @@ import { readMaps } from "./maps.ts";
 import { PagemapFile } from "./pagemap.ts";
 import { PagemapScanner } from "./pagemap-scan.ts";
 import { Pidfd } from "./pidfd.ts";
-import { isKernelThread, PTRACE_READ_NEEDS, procError, processName } from "./procfs.ts";
+import { isKernelThread, PTRACE_READ_NEEDS, processName } from "./procfs.ts";
+import { isNativeProgram } from "./program.ts";
 import { readSmaps } from "./smaps.ts";
-import { hasCapability, type ProcessStatus, readStatus } from "./status.ts";
+import { hasCapability, type ProcessStatus, readStatus, readThreadStatuses } from "./status.ts";
 
 export interface ProcessCapabilities {
   readonly pid: number;
@@ -73,6 +74,16 @@ function lookingProbes(pid: number): Probe[] {
 function attachingProbes(pid: number): Probe[] {
   return [
     {
+      name: "not init",
+      neededFor: "attaching",
+      cost: "attach is refused: the machine can't do without init",
+      remedy: "attach --force",
+      look() {
+        if (pid === 1) throw missing("it is init");
+        return "the machine can do without it";
+      },
+    },
+    {
       name: "ptrace attach access",
       neededFor: "attaching",
       cost: "attach can't work",
@@ -82,38 +93,40 @@ function attachingProbes(pid: number): Probe[] {
     {
       name: "no tracer",
       neededFor: "attaching",
-      cost: "attach can't work: a process has one tracer at most",
+      cost: "attach can't work: a thread has one tracer at most",
       remedy: "end the debugger",
-      look() {
-        const { TracerPid = "0" } = readStatus(pid);
-        if (TracerPid !== "0") throw missing(`process ${TracerPid} traces it`);
-        return "nobody traces it";
-      },
+      look: () =>
+        lookAtThreads(pid, ({ TracerPid = "0" }) => TracerPid === "0" || `process ${TracerPid} traces it`),
     },
     {
       name: "no seccomp",
       neededFor: "attaching",
       cost: "attach is refused: the filter may kill the process for the system call that attach makes in it",
-      remedy: "start the process without the filter, or with one that allows userfaultfd",
-      look() {
-        const { Seccomp = "0" } = readStatus(pid);
-        if (Seccomp !== "0") throw missing(`its system calls are filtered (seccomp mode ${Seccomp})`);
-        return "its system calls are not filtered";
-      },
+      remedy: "start the process with a filter that allows userfaultfd, or without; then attach --force",
+      look: () =>
+        lookAtThreads(pid, ({ Seccomp = "0" }) => Seccomp === "0" || `seccomp is in mode ${Seccomp}`),
     },
     {
       name: "64-bit program",
       neededFor: "attaching",
       cost: "attach can't work: it makes the system calls of x86-64",
       remedy: "",
-      look: () => lookAtProgram(pid),
+      look() {
+        if (!isNativeProgram(pid)) throw missing("it is not a program for 64-bit x86");
+        return "it is an x86-64 program";
+      },
     },
     {
       name: "no user shadow stack",
       neededFor: "attaching",
-      cost: "attach can't work: the return that heals a thread would be a fault",
+      cost: "attach can't work: a shadow stack allows no return that heals a thread",
       remedy: "start the process with the tunable glibc.cpu.x86_shstk=off",
-      look: () => lookAtShadowStack(readStatus(pid)),
+      look: () =>
+        lookAtThreads(
+          pid,
+          ({ x86_Thread_features: features = "" }) =>
+            !features.split(/\s+/).includes("shstk") || "it has a user shadow stack",
+        ),
     },
     {
       name: "no guard regions",
@@ -154,32 +167,17 @@ function lookAtAttachAccess(pid: number): string {
   return "pidfd_getfd lets us have descriptors";
 }
 
-const EI_CLASS = 4;
-const ELFCLASS64 = 2;
-const E_MACHINE = 18;
-const EM_X86_64 = 62;
-
-/** Source: `include/uapi/linux/elf.h` (6.18). */
-function lookAtProgram(pid: number): string {
-  const header = new Uint8Array(64);
-  const path = `/proc/${pid}/exe`;
-  try {
-    const fd = openSync(path, "r");
-    readSync(fd, header);
-    closeSync(fd);
-  } catch (error) {
-    throw procError(error, pid, path);
-  }
-  if (header[EI_CLASS] !== ELFCLASS64) throw missing("it is a 32-bit program");
-  const machine = header[E_MACHINE] | (header[E_MACHINE + 1] << 8);
-  if (machine !== EM_X86_64)
-    throw missing(`it is a program for another architecture (ELF machine ${machine})`);
-  return "it is an x86-64 program";
-}
-
-function lookAtShadowStack({ x86_Thread_features: features }: ProcessStatus): string {
-  if (features?.split(/\s+/).includes("shstk")) throw missing("its threads have a user shadow stack");
-  return "its threads have none";
+/** Attaching takes one thread of which `judge` finds nothing wrong; else it says what is. */
+function lookAtThreads(pid: number, judge: (status: ProcessStatus) => true | string): string {
+  const statuses = readThreadStatuses(pid);
+  const flaws = [...statuses].flatMap(([tid, status]) => {
+    const judgement = judge(status);
+    return judgement === true ? [] : [`thread ${tid}: ${judgement}`];
+  });
+  if (flaws.length === statuses.size) throw missing(flaws[0] ?? "it has ended");
+  return flaws.length === 0
+    ? `true of all its threads (${statuses.size})`
+    : `not of all its threads: ${flaws[0]}`;
 }
 
 function lookAtGuardRegions(pid: number): string {

@@ -3,16 +3,17 @@
  * what remains if this process dies at the worst moment.
  */
 
-import { closeSync, openSync, readlinkSync, readSync } from "node:fs";
+import { closeSync, readlinkSync } from "node:fs";
 import process from "node:process";
 import { UFFD_USER_MODE_ONLY } from "../abi/index.ts";
 import { resumedInUserMode, undoInterruption } from "./interrupted-call.ts";
 import { SYS } from "./libc.ts";
-import { errnoNameOf, fromNodeError, LinuxError } from "./linux-error.ts";
+import { errnoNameOf, LinuxError } from "./linux-error.ts";
 import { type MapsEntry, readMaps } from "./maps.ts";
 import { Pidfd } from "./pidfd.ts";
 import { readMemory } from "./process-memory.ts";
-import { isKernelThread, PTRACE_READ_NEEDS } from "./procfs.ts";
+import { isKernelThread } from "./procfs.ts";
+import { isNativeProgram } from "./program.ts";
 import { newRegisters, REG } from "./ptrace.ts";
 import { RemoteThread, type StepListener } from "./remote-thread.ts";
 import { runsOnAlternateStack, type SignalFrame, signalFrame } from "./signal-frame.ts";
@@ -190,30 +191,8 @@ function acceptProcess(pid: number, { force = false }: ThreadRules): ThreadChoic
     throw refused(pid, "it is init, which the machine can't do without (force does it)");
   if (isKernelThread(pid)) throw refused(pid, "it is a thread of the kernel, and has no memory of its own");
   const choice = chooseThreads(pid, { force });
-  if (!isNative(elfHeader(`/proc/${choice.living}/exe`)))
-    throw refused(pid, "it is not a program for 64-bit x86");
+  if (!isNativeProgram(choice.living)) throw refused(pid, "it is not a program for 64-bit x86");
   return choice;
-}
-
-function elfHeader(path: string): Buffer {
-  const header = Buffer.alloc(20);
-  let fd: number;
-  try {
-    fd = openSync(path, "r");
-  } catch (error) {
-    throw fromNodeError(error, `open ${path}`, PTRACE_READ_NEEDS);
-  }
-  readSync(fd, header, 0, header.length, 0);
-  closeSync(fd);
-  return header;
-}
-
-const ELFCLASS64 = 2;
-const EM_X86_64 = 62;
-
-/** Of an ELF header, its class and machine. */
-function isNative(header: Buffer): boolean {
-  return header[4] === ELFCLASS64 && header.readUInt16LE(18) === EM_X86_64;
 }
 
 /** A userfaultfd of another process. */

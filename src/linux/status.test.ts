@@ -1,6 +1,6 @@
 import process from "node:process";
 import { expect, test } from "vitest";
-import { hasCapability, parseStatus, readStatus, statusBytes } from "./status.ts";
+import { hasCapability, parseStatus, readStatus, readThreadStatuses, statusBytes } from "./status.ts";
 
 test("fields by name", () => {
   const status = parseStatus(
@@ -25,4 +25,10 @@ test("this process's own", () => {
   const status = readStatus(process.pid);
   expect(status.Pid).toBe(String(process.pid));
   expect(statusBytes(status, "VmRSS")).toBeGreaterThan(2 ** 20);
+});
+
+test("of all threads, this one's among them", () => {
+  const statuses = readThreadStatuses(process.pid);
+  expect(statuses.get(process.pid)?.Tgid).toBe(String(process.pid));
+  expect(statuses.size).toBeGreaterThan(1); // Node's own
 });

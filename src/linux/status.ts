@@ -1,6 +1,7 @@
 /** `/proc/PID/status`. Source: `Documentation/filesystems/proc.rst`, proc_pid_status(5) (6.18). */
 
-import { readProcFile } from "./procfs.ts";
+import { LinuxError } from "./linux-error.ts";
+import { listThreads, readProcFile } from "./procfs.ts";
 
 /** The fields by the kernel's name, as it writes them: "VmSwap" is "0 kB". Which there are, depends on kernel and process. */
 export type ProcessStatus = Readonly<Record<string, string | undefined>>;
@@ -8,6 +9,19 @@ export type ProcessStatus = Readonly<Record<string, string | undefined>>;
 /** Throws a LinuxError: ESRCH if there is no such process. Anyone may read it. */
 export function readStatus(pid: number): ProcessStatus {
   return parseStatus(readProcFile(pid, "status"));
+}
+
+/** The status of each of its threads, by id; of those that end meanwhile there is none. */
+export function readThreadStatuses(pid: number): Map<number, ProcessStatus> {
+  const statuses = new Map<number, ProcessStatus>();
+  for (const tid of listThreads(pid)) {
+    try {
+      statuses.set(tid, parseStatus(readProcFile(pid, `task/${tid}/status`)));
+    } catch (error) {
+      if (!(error instanceof LinuxError && ["ESRCH", "ENOENT"].includes(error.code))) throw error;
+    }
+  }
+  return statuses;
 }
 
 export function parseStatus(text: string): ProcessStatus {

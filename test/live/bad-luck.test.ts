@@ -14,7 +14,9 @@ import { LinuxTarget } from "../../src/residency/linux-target.ts";
 import { createDetector, scanTarget } from "../../src/residency/scan.ts";
 import { type Outcome, ptemark } from "../support/cli.ts";
 import { LIVE_TIMEOUT_MS, needs, needsRoot, needsZram } from "../support/live.ts";
+import { lacking } from "../support/requirement.ts";
 import { ScannedProcess } from "../support/scanned.ts";
+import { startUnfit, TargetFolder } from "../support/target.mjs";
 
 const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 
@@ -50,6 +52,18 @@ describe("there is nothing to scan", () => {
     } finally {
       waitpidRaw(pid, 0);
     }
+  });
+
+  test("a process whose first thread has ended: another's id does", async (context) => {
+    using folder = new TargetFolder();
+    const compiled = folder.compile("unfit");
+    if ("problem" in compiled) lacking(context, compiled.problem);
+    await using unfit = await startUnfit(compiled.program, "leader-gone");
+    const refusal = ptemark(["scan", String(unfit.pid)]);
+    expectRefusal(refusal, 2, /^ptemark: the first thread of process .* give another's id, such as \d+$/m);
+    const other = /\d+$/.exec(refusal.stderr.trim())?.[0] ?? "";
+    const { totals } = JSON.parse(ptemark(["scan", other, "--json"]).stdout);
+    expect(totals.present).toBeGreaterThan(10);
   });
 
   test("a thread of the kernel", (context) => {
