@@ -57,6 +57,7 @@ export const SYS = {
   sched_setaffinity: 203,
   sched_getaffinity: 204,
   tgkill: 234,
+  waitid: 247,
   move_pages: 279,
   fallocate: 285,
   getcpu: 309,

@@ -201,13 +201,42 @@ const EAGER_POLLS = 30;
 const SLEEP_MS = 0.02;
 const sleepCell = new Int32Array(new SharedArrayBuffer(4));
 
-/** Waits for a tracee's next change of state, until `performance.now()` is `deadlineMs`. undefined: there was none. */
+const P_PID = 1;
+const WSTOPPED = 2;
+const WEXITED = 4;
+const WNOWAIT = 0x100_0000;
+
+/** `siginfo_t` of waitid: si_code at 8, si_pid at 16, si_status at 24. */
+const childInfo = new Int32Array(32);
+const [SI_CODE, SI_PID, SI_STATUS] = [2, 4, 6];
+const CLD_EXITED = 1;
+const CLD_DUMPED = 3;
+
+/**
+ * Waits for a tracee's next change of state, until `performance.now()` is `deadlineMs`. undefined: there was none. If it
+ * has ended, that is left to be waited for: its parent may be another part of this process (`node:child_process`).
+ */
 export function waitForStopUntil(tid: number, deadlineMs: number): Stop | undefined {
+  const options = WEXITED | WSTOPPED | WNOWAIT | WNOHANG | WALL;
   for (let polls = 0; ; polls++) {
-    const stop = pollForStop(tid);
-    if (stop !== undefined) return stop;
+    childInfo[SI_PID] = 0;
+    const result = syscallRaw(SYS.waitid, P_PID, tid, addressOf(childInfo), options);
+    // No tracee of ours any more: another thread's exec has ended it.
+    if (errnoNameOf(-result) === "ECHILD") return { kind: "killed", tid, signal: SIGKILL };
+    if (result < 0) throw new LinuxError({ code: errnoNameOf(-result), call: `waitid ${tid}` });
+    if (childInfo[SI_PID] !== 0) {
+      const [code, status] = [childInfo[SI_CODE], childInfo[SI_STATUS]];
+      if (code === CLD_EXITED) return { kind: "exited", tid, code: status };
+      if (code <= CLD_DUMPED) return { kind: "killed", tid, signal: status };
+      return pollForStop(tid);
+    }
     if (performance.now() > deadlineMs) return undefined;
     if (polls < EAGER_POLLS) syscallRaw(SYS.sched_yield);
     else Atomics.wait(sleepCell, 0, 0, SLEEP_MS);
   }
+}
+
+/** Takes the status of a tracee that has ended, so that its own parent learns of it. */
+export function reap(tid: number): void {
+  waitpidRaw(tid, WALL | WNOHANG);
 }

@@ -4,6 +4,7 @@
  * without us ends in rt_sigreturn, and that gives everything back. A tracer that lives gives it back by itself.
  */
 
+import process from "node:process";
 import { resumedInUserMode, undoInterruption, wasRunning } from "./interrupted-call.ts";
 import { errnoNameOf, LinuxError } from "./linux-error.ts";
 import { readMemory, writeMemory } from "./process-memory.ts";
@@ -20,6 +21,7 @@ import {
   PTRACE_O_TRACESYSGOOD,
   REG,
   type Registers,
+  reap,
   resume,
   resumeToSyscall,
   type Stop,
@@ -29,6 +31,7 @@ import {
   waitForStopUntil,
 } from "./ptrace.ts";
 import { RED_ZONE_BYTES, type SignalFrame, signalFrame } from "./signal-frame.ts";
+import { readStatus } from "./status.ts";
 import type { TargetCode } from "./target-code.ts";
 
 /** The code segment of 64-bit programs. */
@@ -81,8 +84,7 @@ export class RemoteThread {
     try {
       seize(tid, PTRACE_O_TRACESYSGOOD);
     } catch (error) {
-      if (error instanceof LinuxError && error.code === "EPERM") throw notPermitted(error);
-      throw error;
+      throw error instanceof LinuxError && error.code === "EPERM" ? notPermitted(tid, error) : error;
     }
     onStep("seized");
     interrupt(tid);
@@ -198,7 +200,8 @@ export class RemoteThread {
         });
       }
       if (stop.kind === "exited" || stop.kind === "killed") {
-        throw new LinuxError({ code: "ESRCH", call: `thread ${this.tid}`, needs: "it has ended meanwhile" });
+        reapUnlessChild(this.tid);
+        throw hasEnded(this.tid);
       }
       this.#isStopped = true;
       if (isWanted(stop)) return;
@@ -210,13 +213,16 @@ export class RemoteThread {
   /** Gives everything back that was changed, and lets the thread go. It may have ended. */
   release(): void {
     if (!this.#isStopped) return;
+    this.#isStopped = false;
     try {
-      if (this.#prepared !== undefined) this.#restore(this.#prepared);
-      detach(this.tid);
+      try {
+        if (this.#prepared !== undefined) this.#restore(this.#prepared);
+      } finally {
+        detach(this.tid);
+      }
     } catch (error) {
       if (!(error instanceof LinuxError && error.code === "ESRCH")) throw error;
     }
-    this.#isStopped = false;
     this.#onStep("detached");
   }
 
@@ -231,11 +237,27 @@ export class RemoteThread {
   }
 }
 
-function notPermitted(error: LinuxError): LinuxError {
+function hasEnded(tid: number): LinuxError {
+  return new LinuxError({ code: "ESRCH", call: `thread ${tid}`, needs: "it has ended meanwhile" });
+}
+
+function notPermitted(tid: number, error: LinuxError): LinuxError {
+  if (/^[ZX]/.test(readStatus(tid).State ?? "")) return hasEnded(tid);
   const needs =
     "the permission to trace it: be root or have CAP_SYS_PTRACE (of its user namespace), or be the same user where " +
     "/proc/sys/kernel/yama/ptrace_scope allows it; and no other tracer";
   return new LinuxError({ code: error.code, call: error.call, needs, cause: error });
+}
+
+/** What has ended while it was traced is its tracer's to reap; but a child's status is for whoever started it here. */
+function reapUnlessChild(tid: number): void {
+  try {
+    const { Tgid, PPid } = readStatus(tid);
+    if (Tgid === String(tid) && PPid === String(process.pid)) return;
+  } catch {
+    // There is nothing left of it.
+  }
+  reap(tid);
 }
 
 /** Detaches from a thread when it stops at last. Wherever that is: the frame gives it back what it had. */

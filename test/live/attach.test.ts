@@ -9,7 +9,14 @@ import {
   UFFD_FEATURE_WP_ASYNC,
   UFFD_FEATURE_WP_HUGETLBFS_SHMEM,
 } from "ptemark/abi";
-import { createUserfaultfdIn, isKernelThread, listPids, readMaps, Userfaultfd } from "ptemark/linux";
+import {
+  createUserfaultfdIn,
+  isKernelThread,
+  listPids,
+  type MapsEntry,
+  readMaps,
+  Userfaultfd,
+} from "ptemark/linux";
 import { afterAll, beforeAll, describe, expect, type TestContext, test } from "vitest";
 import { lacking } from "../support/requirement.ts";
 import { SELFCHECK_MODES, SelfCheckingTarget, startUnfit, TargetFolder } from "../support/target.mjs";
@@ -67,24 +74,55 @@ describe("a userfaultfd made in a process that checks itself", () => {
   });
 });
 
-test("it works from here on the memory of the process", async (context) => {
-  const target = new SelfCheckingTarget(compiled(context, "selfcheck"), "memory");
-  try {
-    await target.progress();
-    using uffd = Userfaultfd.adopt(createUserfaultfdIn(target.pid).fd);
-    uffd.handshake({ required: WRITE_PROTECT });
-    const isData = ({ path, write, end, start }: ReturnType<typeof readMaps>[number]) =>
-      path === "" && write && end - start >= 2 ** 25;
-    const { start, end } = readMaps(target.pid).find(isData)!;
-    uffd.register(start, end - start);
-    for (let i = 0; i < 20; i++) {
-      uffd.writeProtect(start, end - start, "protect");
-      await target.progress(100); // all of it is written again
+/** Of a large piece of shared memory. */
+const isData = ({ shared, write, end, start, path }: MapsEntry) =>
+  shared && write && end - start >= 32_768 && path === "/dev/zero";
+
+describe("write-protection of another process's memory, from here,", () => {
+  test.for([
+    ["that the process writes", "shared-memory", undefined],
+    ["that the kernel writes for it", "kernel-writes", undefined],
+    ["that the kernel writes, of a process that may only handle faults of its own", "kernel-writes", 65_534],
+  ] as const)("%s", async ([, mode, uid], context) => {
+    if (uid !== undefined && process.getuid?.() !== 0) lacking(context, "needs root, to be somebody else");
+    const target = new SelfCheckingTarget(
+      compiled(context, "selfcheck"),
+      mode,
+      uid === undefined ? {} : { uid },
+    );
+    try {
+      await target.progress();
+      using uffd = Userfaultfd.adopt(createUserfaultfdIn(target.pid).fd);
+      uffd.handshake({ required: WRITE_PROTECT });
+      const { start, end } = readMaps(target.pid).find(isData)!;
+      uffd.register(start, end - start);
+      for (let i = 0; i < 20; i++) {
+        uffd.writeProtect(start, end - start, "protect");
+        await target.progress(100);
+      }
+      uffd.unregister(start, end - start);
+      await target.progress(100);
+    } finally {
+      await target.stop();
     }
-    uffd.unregister(start, end - start);
-    await target.progress(100);
-  } finally {
-    await target.stop();
+  });
+});
+
+test("a process that is killed at any point of it: an error says that it has ended", async (context) => {
+  const program = compiled(context, "unfit");
+  const steps: string[] = [];
+  {
+    await using unfit = await startUnfit(program, "waits");
+    closeSync(createUserfaultfdIn(unfit.pid, { onStep: (step) => steps.push(step) }).fd);
+  }
+  expect(steps.length).toBeGreaterThan(10);
+  // At the last ones there is nothing more to do in it.
+  for (const fatal of steps.slice(0, steps.indexOf("close: done"))) {
+    await using unfit = await startUnfit(program, "waits");
+    const onStep = (step: string) => {
+      if (step === fatal) process.kill(unfit.pid, "SIGKILL");
+    };
+    expect(() => createUserfaultfdIn(unfit.pid, { onStep }), fatal).toThrow(/ESRCH|has ended/);
   }
 });
 

@@ -3,6 +3,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
+  chmodSync,
   closeSync,
   mkdtempSync,
   openSync,
@@ -33,6 +34,8 @@ export const SELFCHECK_MODES = /** @type {const} */ ([
   "sse",
   "compute",
   "memory",
+  "shared-memory",
+  "kernel-writes",
   "stack",
   "coroutines",
   "threads",
@@ -50,6 +53,7 @@ const PATIENCE_MS = 20_000;
 export class TargetFolder {
   constructor() {
     this.path = mkdtempSync(join(tmpdir(), "ptemark-target-"));
+    chmodSync(this.path, 0o755); // other users run them too
   }
 
   /**
@@ -82,13 +86,16 @@ export class SelfCheckingTarget {
   /**
    * @param {string} program
    * @param {string} mode
+   * @param {{ uid?: number }} [as] whose process it is to be
    */
-  constructor(program, mode) {
+  constructor(program, mode, { uid } = {}) {
     this.mode = mode;
     const shared = `${program}.${mode}.${process.pid}.shared`;
     writeFileSync(shared, new Uint8Array(4096));
+    chmodSync(shared, 0o666);
     this.#sharedFd = openSync(shared, "r");
-    this.#child = spawn(program, [mode, shared], { stdio: ["ignore", "ignore", "pipe"] });
+    const options = uid === undefined ? {} : { uid, gid: uid };
+    this.#child = spawn(program, [mode, shared], { stdio: ["ignore", "ignore", "pipe"], ...options });
     this.#child.stderr?.on("data", (/** @type {Buffer} */ text) => {
       this.#said += text;
     });

@@ -245,9 +245,9 @@ static void run_sse(void) {
 
 // ---- memory and stack ----
 
-static void run_memory(void) {
+static void memory_rounds(int sharing) {
   const size_t words = 4 << 20;
-  uint64_t *data = mmap(NULL, words * 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  uint64_t *data = mmap(NULL, words * 8, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS, -1, 0);
   for (size_t i = 0; i < words; i++) data[i] = i * 0x9e3779b97f4a7c15ull;
   for (uint64_t n = 1;; n++) {
     for (size_t i = 0; i < words; i++) {
@@ -255,6 +255,24 @@ static void run_memory(void) {
       data[i]++;
       if ((i & 0xffff) == 0) round_done();
     }
+  }
+}
+
+static void run_memory(void) { memory_rounds(MAP_PRIVATE); }
+static void run_shared_memory(void) { memory_rounds(MAP_SHARED); }
+
+// The kernel writes, not the program: through a pipe into shared memory.
+static void run_kernel_writes(void) {
+  enum { BYTES = 32768 };
+  static unsigned char data[BYTES];
+  unsigned char *buffer = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (pipe(feed) < 0) fail("pipe");
+  for (unsigned n = 0;; n++, round_done()) {
+    for (int i = 0; i < BYTES; i++) data[i] = i * 13 + n;
+    if (write(feed[1], data, BYTES) != BYTES) fail("write: %s", strerror(errno));
+    ssize_t got = read(feed[0], buffer, BYTES);
+    if (got != BYTES) fail("read: %zd, %s", got, strerror(errno));
+    if (memcmp(data, buffer, BYTES) != 0) fail("wrong data were read");
   }
 }
 
@@ -477,6 +495,8 @@ static const struct {
     {"sse", run_sse},
     {"compute", run_compute},
     {"memory", run_memory},
+    {"shared-memory", run_shared_memory},
+    {"kernel-writes", run_kernel_writes},
     {"stack", run_stack},
     {"coroutines", run_coroutines},
     {"threads", run_threads},

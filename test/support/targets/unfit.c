@@ -63,6 +63,12 @@ static void seccomp_strict(void) {
 
 // ---- states ----
 
+// Fit.
+static void waits(void) {
+  ready(getpid());
+  for (;;) pause();
+}
+
 static void zombie(void) {
   pid_t child = fork();
   if (child == 0) _exit(0);
@@ -212,6 +218,7 @@ static const struct {
   void (*run)(void);
 } MODES[] = {
     {"seccomp-allow", seccomp_allow},   {"seccomp-errno", seccomp_errno}, {"seccomp-strict", seccomp_strict},
+    {"waits", waits},
     {"zombie", zombie},                 {"vfork", in_vfork},              {"leader-gone", leader_gone},
     {"own-stack", own_stack},           {"stack-end", stack_end},         {"alternate-stack", alternate_stack},
     {"restartable", restartable},       {"syscall-dispatch", syscall_dispatch},
