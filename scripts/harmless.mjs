@@ -14,13 +14,16 @@ const HELP = `Kills the tool while it attaches to processes that check themselve
 
 Usage: npm run harmless -- [--rounds N] [--seed S]
 
-  --rounds N  how often the tool is killed (1000): two thirds at each point of an attach in turn, the rest at random moments
+  --rounds N  how often the tool is killed (1000): two thirds at each point of an attach in turn, the rest at random
   --seed S    which moments, and which targets at which points (1)`;
 
 const TOOL = fileURLToPath(new URL("harmless-tool.mjs", import.meta.url));
-const RANDOM = "at random";
-/** Within so long after it starts to attach, again and again, the tool is killed. */
-const RANDOM_MS_MAX = 30;
+/** Killed at a random moment within so many milliseconds, by what the tool does until then. */
+const RANDOM = /** @type {const} */ ({
+  "attaching, at random": { task: "forever", withinMs: 30 },
+  "attached, at random": { task: "armed", withinMs: 100 },
+});
+const RANDOM_POINTS = /** @type {(keyof typeof RANDOM)[]} */ (Object.keys(RANDOM));
 /** A target is started anew after so many kills: each may leave a descriptor. */
 const KILLS_PER_TARGET = 100;
 
@@ -65,13 +68,14 @@ async function pointsOfAttach(target) {
   return said.trim().split("\n");
 }
 
-/** @param {SelfCheckingTarget} target @param {string} point @param {number} delayMs */
-async function killTool(target, point, delayMs) {
-  const tool = startTool(target.pid, point === RANDOM ? "forever" : point);
+/** @param {SelfCheckingTarget} target @param {string} point @param {number} moment at random moments, from 0 to 1: when */
+async function killTool(target, point, moment) {
+  const random = point in RANDOM ? RANDOM[/** @type {keyof typeof RANDOM} */ (point)] : undefined;
+  const tool = startTool(target.pid, random?.task ?? point);
   const end = endOf(tool);
-  if (point === RANDOM) {
+  if (random !== undefined) {
     await Promise.race([once(/** @type {import("node:stream").Readable} */ (tool.stdout), "data"), end]);
-    await sleep(delayMs);
+    await sleep(moment * random.withinMs);
     tool.kill("SIGKILL");
   }
   const { said, signal } = await end;
@@ -86,12 +90,12 @@ function isHeld(pid) {
 
 /**
  * One kill of the tool. Throws if the target noticed.
- * @param {SelfCheckingTarget} target @param {string} point @param {number} delayMs
+ * @param {SelfCheckingTarget} target @param {string} point @param {number} moment
  * @returns {Promise<Round>}
  */
-async function killOnce(target, point, delayMs) {
+async function killOnce(target, point, moment) {
   const before = { interruptions: target.interruptions, descriptors: target.userfaultfds };
-  await killTool(target, point, delayMs);
+  await killTool(target, point, moment);
   await target.progress();
   if (isHeld(target.pid)) throw new Error(`${target.mode} is still held`);
   const interruptions = target.interruptions - before.interruptions;
@@ -113,7 +117,7 @@ function shuffled(all, random) {
 
 /**
  * Kills the tool `rounds` times: two of three times at a point of an attach, so that all points are reached alike, and all
- * targets at each; else at a random moment. Throws at the first target that notices.
+ * targets at each; else at a random moment of attaching or of being attached. Throws at the first target that notices.
  *
  * @param {HarmlessOptions} options
  * @returns {Promise<{ points: string[], modes: string[], rounds: Round[] } | { problem: string }>}
@@ -145,8 +149,10 @@ async function killRounds(program, { rounds, seed, onRound }) {
         await target.progress();
         if (points.length === 0) points = await pointsOfAttach(target);
         for (let i = from; i < Math.min(end, from + KILLS_PER_TARGET); i++) {
-          const point = i % 3 === 2 ? RANDOM : points[(i - Math.floor(i / 3)) % points.length];
-          const round = await killOnce(target, point, random() * RANDOM_MS_MAX).catch((error) => {
+          const turn = Math.floor(i / 3);
+          const point =
+            i % 3 === 2 ? RANDOM_POINTS[turn % RANDOM_POINTS.length] : points[(i - turn) % points.length];
+          const round = await killOnce(target, point, random()).catch((error) => {
             throw new Error(`round ${i + 1}: ${mode}, tool killed "${point}": ${error.message}`);
           });
           done.push(round);
@@ -212,7 +218,7 @@ if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) 
     console.log(
       `\n  ${"killed".padEnd(30)}  times  descriptors  EINTR of\n  ${"".padEnd(30)}         left over    nanosleep`,
     );
-    table(result.rounds, "point", [...result.points, RANDOM]);
+    table(result.rounds, "point", [...result.points, ...RANDOM_POINTS]);
     console.log(`\n  target`);
     table(result.rounds, "mode", SELFCHECK_MODES);
   } catch (error) {

@@ -51,7 +51,11 @@ const PATIENCE_MS = 20_000;
 
 /** A folder with compiled programs, for as long as it is wanted. */
 export class TargetFolder {
-  constructor() {
+  #sources;
+
+  /** @param {string} [sources] where the programs' sources are */
+  constructor(sources = SOURCES) {
+    this.#sources = sources;
     this.path = mkdtempSync(join(tmpdir(), "ptemark-target-"));
     chmodSync(this.path, 0o755); // other users run them too
   }
@@ -64,7 +68,7 @@ export class TargetFolder {
    */
   compile(name, flags = ["-O2", "-pthread", "-lm"]) {
     const program = join(this.path, name);
-    const source = join(SOURCES, `${name}.c`);
+    const source = join(this.#sources, `${name}.c`);
     const built = spawnSync("cc", ["-o", program, source, ...flags], { encoding: "utf8" });
     if (built.error) return { problem: `needs a C compiler (cc): ${built.error.message}` };
     return built.status === 0 ? { program } : { problem: `cc ${name}.c: ${built.stderr}` };
