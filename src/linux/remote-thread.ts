@@ -30,12 +30,10 @@ import {
   setSignalMask,
   waitForStopUntil,
 } from "./ptrace.ts";
-import { RED_ZONE_BYTES, type SignalFrame, signalFrame } from "./signal-frame.ts";
+import { RED_ZONE_BYTES, type SignalFrame, signalFrame, USER_CS } from "./signal-frame.ts";
 import { readStatus } from "./status.ts";
 import type { TargetCode } from "./target-code.ts";
 
-/** The code segment of 64-bit programs. */
-const USER_CS = 0x33n;
 const NO_SYSTEM_CALL = 2n ** 64n - 1n;
 const ALL_SIGNALS = 2n ** 64n - 1n;
 const ARGUMENTS = [REG.rdi, REG.rsi, REG.rdx, REG.r10, REG.r8, REG.r9];

@@ -145,6 +145,7 @@ describe("whether a handler runs on an alternate stack", () => {
     view.setBigUint64(0, BigInt(restorer), true);
     view.setBigUint64(24, BigInt(start), true);
     view.setBigUint64(40, BigInt(lengthBytes), true);
+    view.setUint16(48 + 144, 0x33, true);
     const memory = new Uint8Array(8192);
     memory.set(bytes, 1000);
     return memory;
@@ -158,6 +159,22 @@ describe("whether a handler runs on an alternate stack", () => {
     expect(runsOnAlternateStack(above(stackPointer + 4096, 65_536), stackPointer, RESTORER)).toBe(false);
     expect(runsOnAlternateStack(above(stackPointer - 65_536, 4096), stackPointer, RESTORER)).toBe(false);
     expect(runsOnAlternateStack(above(0, 0), stackPointer, RESTORER)).toBe(false);
+  });
+
+  test("it does not for the restorer's address alone, which sigaction leaves on the stack", () => {
+    const memory = above(stackPointer - 4096, 65_536);
+    const view = new DataView(memory.buffer);
+    for (const [offset, value] of [
+      [8, 8n],
+      [16, 1n],
+      [48 + 144, 0x2bn],
+    ] as const) {
+      const right = view.getBigUint64(1000 + offset, true);
+      view.setBigUint64(1000 + offset, value, true);
+      expect(runsOnAlternateStack(memory, stackPointer, RESTORER)).toBe(false);
+      view.setBigUint64(1000 + offset, right, true);
+    }
+    expect(runsOnAlternateStack(memory, stackPointer, RESTORER)).toBe(true);
   });
 
   test("it does not if there is no frame, or only the start of one", () => {

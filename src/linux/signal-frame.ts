@@ -19,6 +19,7 @@
 import { REG, type Registers } from "./ptrace.ts";
 
 const UC_FLAGS_AT = 8;
+const UC_LINK_AT = 16;
 const STACK_AT = 24;
 const SIGCONTEXT_AT = 48;
 const SIGMASK_AT = 304;
@@ -28,6 +29,9 @@ const FRAME_BYTES = 312;
 const UC_FLAGS = 7;
 /** No alternate stack has such flags, so that the kernel keeps the one that is set. */
 const SS_FLAGS_KEEP = 0x7fff_ffff;
+
+/** The code segment of 64-bit programs. */
+export const USER_CS = 0x33n;
 
 /** The order of sigcontext. */
 const SIGCONTEXT_REGISTERS = [
@@ -132,9 +136,19 @@ export function runsOnAlternateStack(above: Uint8Array, stackPointer: number, re
   const bytes = Buffer.from(above.buffer, above.byteOffset, above.byteLength);
   for (let at = bytes.indexOf(needle); at >= 0; at = bytes.indexOf(needle, at + 8)) {
     if (at + FRAME_BYTES > bytes.length) return false;
+    if (!looksLikeFrame(bytes, at)) continue;
     const start = Number(bytes.readBigUInt64LE(at + STACK_AT));
-    const lengthBytes = Number(bytes.readBigUInt64LE(at + STACK_AT + 16));
-    if (stackPointer >= start && stackPointer < start + lengthBytes) return true;
+    const end = start + Number(bytes.readBigUInt64LE(at + STACK_AT + 16));
+    if (stackPointer >= start && stackPointer + at < end) return true;
   }
   return false;
+}
+
+/** The restorer's address alone is no frame: sigaction(2) leaves it on the stack, too. */
+function looksLikeFrame(bytes: Buffer, at: number): boolean {
+  return (
+    bytes.readBigUInt64LE(at + UC_FLAGS_AT) <= UC_FLAGS &&
+    bytes.readBigUInt64LE(at + UC_LINK_AT) === 0n &&
+    BigInt(bytes.readUInt16LE(at + CS_AT)) === USER_CS
+  );
 }
