@@ -6,7 +6,7 @@
 
 import process from "node:process";
 import { resumedInUserMode, undoInterruption, wasRunning } from "./interrupted-call.ts";
-import { errnoNameOf, LinuxError } from "./linux-error.ts";
+import { LinuxError } from "./linux-error.ts";
 import { readMemory, writeMemory } from "./process-memory.ts";
 import {
   detach,
@@ -264,16 +264,12 @@ function letGoOnceStopped(tid: number): void {
     try {
       const stop = waitForStopUntil(tid, 0);
       if (stop === undefined) return;
-      if (stop.kind !== "exited" && stop.kind !== "killed")
-        detach(tid, stop.kind === "signal" ? stop.signal : 0);
+      if (stop.kind === "exited" || stop.kind === "killed") reapUnlessChild(tid);
+      else detach(tid, stop.kind === "signal" ? stop.signal : 0);
     } catch {
       // It has ended, or somebody has waited for it.
     }
     clearInterval(timer);
   }, ABANDONED_POLL_MS);
   timer.unref();
-}
-
-export function isErrno(result: number, name: string): boolean {
-  return result < 0 && errnoNameOf(-result) === name;
 }

@@ -148,6 +148,29 @@ test("a process that is stopped stays stopped, and goes on when it is told to", 
   }
 });
 
+test("a process that is told to stop, and to go on, at any point of it", async (context) => {
+  const target = new SelfCheckingTarget(compiled(context, "selfcheck"), "read");
+  try {
+    await target.progress();
+    const steps: string[] = [];
+    closeSync(createUserfaultfdIn(target.pid, { onStep: (step) => steps.push(step) }).fd);
+    for (const at of steps) {
+      const onStep = (step: string) => {
+        if (step === at) process.kill(target.pid, "SIGSTOP");
+      };
+      closeSync(createUserfaultfdIn(target.pid, { onStep, patienceMs: 10_000 }).fd);
+      await until(() => status(target.pid, "State").startsWith("T"));
+      const onNextStep = (step: string) => {
+        if (step === at) process.kill(target.pid, "SIGCONT");
+      };
+      closeSync(createUserfaultfdIn(target.pid, { onStep: onNextStep, patienceMs: 10_000 }).fd);
+      await target.progress();
+    }
+  } finally {
+    await target.stop();
+  }
+});
+
 test("a process whose first thread has ended, and whose other one has descriptors of its own", async (context) => {
   await using unfit = await startUnfit(compiled(context, "unfit"), "leader-gone");
   const descriptors = () =>
