@@ -1,4 +1,4 @@
-// What scripts/harmless.mjs kills while it is attached: node scripts/harmless-tool.mjs PID steps|forever|armed|STEP.
+// What scripts/harmless.mjs kills while it is attached: harmless-tool.mjs PID steps|forever|armed|STEP.
 //   steps    attaches once and prints each point where it might have died
 //   STEP     attaches, and kills itself at that point
 //   forever  attaches again and again, for somebody else to kill it; prints a line before it starts

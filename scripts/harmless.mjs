@@ -1,5 +1,6 @@
-// Is attaching harmless? Kills the tool with SIGKILL at every point of an attach, and at random moments, while targets
-// check themselves (test/support/targets/selfcheck.c): node scripts/harmless.mjs [--rounds N] [--seed S].
+// Is attaching harmless? Kills the tool with SIGKILL at every point of an attach, and at random moments,
+// while targets check themselves (test/support/targets/selfcheck.c): node scripts/harmless.mjs [--rounds N]
+// [--seed S].
 // @ts-check
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -10,11 +11,11 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { SELFCHECK_MODES, SelfCheckingTarget, TargetFolder } from "../test/support/target.mjs";
 
-const HELP = `Kills the tool while it attaches to processes that check themselves, and looks whether they notice.
+const HELP = `Kills the tool while it attaches to processes that check themselves, and looks if they notice.
 
 Usage: npm run harmless -- [--rounds N] [--seed S]
 
-  --rounds N  how often the tool is killed (1000): two thirds at each point of an attach in turn, the rest at random
+  --rounds N  how often the tool is killed (1000): two thirds at each point of an attach, the rest at random
   --seed S    which moments, and which targets at which points (1)`;
 
 const TOOL = fileURLToPath(new URL("harmless-tool.mjs", import.meta.url));
@@ -32,7 +33,9 @@ const KILLS_PER_TARGET = 100;
  * @typedef {{ mode: string, point: string, interruptions: number, leftDescriptors: number }} Round
  */
 
-/** @typedef {{ rounds: number, seed: number, onRound?: (done: number, round: Round) => void }} HarmlessOptions */
+/**
+ * @typedef {{ rounds: number, seed: number, onRound?: (done: number, round: Round) => void }} HarmlessOptions
+ */
 
 /** mulberry32. @param {number} seed */
 function seededRandom(seed) {
@@ -68,7 +71,10 @@ async function pointsOfAttach(target) {
   return said.trim().split("\n");
 }
 
-/** @param {SelfCheckingTarget} target @param {string} point @param {number} moment at random moments, from 0 to 1: when */
+/**
+ * @param {SelfCheckingTarget} target @param {string} point @param {number} moment at random moments, from 0
+ * to 1: when
+ */
 async function killTool(target, point, moment) {
   const random = point in RANDOM ? RANDOM[/** @type {keyof typeof RANDOM} */ (point)] : undefined;
   const tool = startTool(target.pid, random?.task ?? point);
@@ -116,8 +122,9 @@ function shuffled(all, random) {
 }
 
 /**
- * Kills the tool `rounds` times: two of three times at a point of an attach, so that all points are reached alike, and all
- * targets at each; else at a random moment of attaching or of being attached. Throws at the first target that notices.
+ * Kills the tool `rounds` times: two of three times at a point of an attach, so that all points are reached
+ * alike, and all targets at each; else at a random moment of attaching or of being attached. Throws at the
+ * first target that notices.
  *
  * @param {HarmlessOptions} options
  * @returns {Promise<{ points: string[], modes: string[], rounds: Round[] } | { problem: string }>}
@@ -132,7 +139,10 @@ export async function harmless(options) {
   }
 }
 
-/** One target runs at a time: several would only wait for each other. @param {string} program @param {HarmlessOptions} options */
+/**
+ * One target runs at a time: several would only wait for each other. @param {string} program @param
+ * {HarmlessOptions} options
+ */
 async function killRounds(program, { rounds, seed, onRound }) {
   const random = seededRandom(seed);
   const modes = shuffled(SELFCHECK_MODES, random);
@@ -176,7 +186,10 @@ function positiveInteger(name, text) {
   process.exit(2);
 }
 
-/** Counts by a property, in the order of `keys`. @param {readonly Round[]} rounds @param {"mode" | "point"} property @param {readonly string[]} keys */
+/**
+ * Counts by a property, in the order of `keys`. @param {readonly Round[]} rounds @param {"mode" | "point"}
+ * property @param {readonly string[]} keys
+ */
 function table(rounds, property, keys) {
   for (const key of keys) {
     const own = rounds.filter((round) => round[property] === key);
@@ -184,7 +197,7 @@ function table(rounds, property, keys) {
       own.reduce((total, round) => total + round[field], 0);
     const [killed, left, interrupted] = [own.length, sum("leftDescriptors"), sum("interruptions")];
     console.log(
-      `  ${key.padEnd(30)}${String(killed).padStart(7)}${String(left).padStart(13)}${String(interrupted).padStart(13)}`,
+      `  ${key.padEnd(30)}${[killed, left, interrupted].map((count) => String(count).padStart(12)).join("")}`,
     );
   }
 }
@@ -215,15 +228,13 @@ if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) 
       process.exit(3);
     }
     console.log(`The tool was killed ${result.rounds.length} times (seed ${seed}); no target noticed.`);
-    console.log(
-      `\n  ${"killed".padEnd(30)}  times  descriptors  EINTR of\n  ${"".padEnd(30)}         left over    nanosleep`,
-    );
+    console.log(`\n  ${"killed".padEnd(30)}       times descriptors       EINTR\n${"".padEnd(47)}left over`);
     table(result.rounds, "point", [...result.points, ...RANDOM_POINTS]);
     console.log(`\n  target`);
     table(result.rounds, "mode", SELFCHECK_MODES);
   } catch (error) {
     console.error(
-      `\n${/** @type {Error} */ (error).message}\nagain: node scripts/harmless.mjs --rounds ${rounds} --seed ${seed}`,
+      `\n${/** @type {Error} */ (error).message}\nagain: npm run harmless -- --rounds ${rounds} --seed ${seed}`,
     );
     process.exitCode = 1;
   }

@@ -1,10 +1,11 @@
 /**
- * What stopping a thread does to the system call that it waits in, and how the call goes on as if nothing had been.
- * Source: signal(7) "Interruption of system calls", `arch/x86/kernel/signal.c` (6.18).
+ * What stopping a thread does to the system call that it waits in, and how the call goes on as if nothing
+ * had been. Source: signal(7) "Interruption of system calls", `arch/x86/kernel/signal.c` (6.18).
  *
- * A stop makes the call return early, with one of the kernel's private errors in rax that says how it is to be started
- * again; the kernel does that when it lets the thread go with the registers it stopped with. Some calls return EINTR
- * instead, stop or signal alike; those that wait for no time in particular can be started again by the same means.
+ * A stop makes the call return early, with one of the kernel's private errors in rax that says how it is to
+ * be started again; the kernel does that when it lets the thread go with the registers it stopped with.
+ * Some calls return EINTR instead, stop or signal alike; those that wait for no time in particular can be
+ * started again by the same means.
  */
 
 import { REG, type Registers } from "./ptrace.ts";
@@ -60,8 +61,8 @@ const ENDED_BY_STOP = new Map<number, (args: Arguments) => boolean>([
 ]);
 
 /**
- * Calls that are started again through the restart block, which rt_sigreturn clears, and whether starting one again from
- * the beginning is the same: it waits until a point in time, or without limit.
+ * Calls that are started again through the restart block, which rt_sigreturn clears, and whether starting
+ * one again from the beginning is the same: it waits until a point in time, or without limit.
  */
 const USES_RESTART_BLOCK = new Map<number, (args: Arguments) => boolean>([
   [NR.poll, (args) => isNegativeInt(args[2])],
@@ -85,8 +86,9 @@ const AWAITS_SIGNAL = new Map<number, (args: Arguments) => boolean>([
 ]);
 
 /**
- * How well a thread may be stopped where it is; less is better. 0: the call that it waits in goes on, whatever becomes of
- * us. 1: it runs. 2: it waits for signals. 3: the stop shows as EINTR if we die meanwhile. 4: it shows.
+ * How well a thread may be stopped where it is; less is better. 0: the call that it waits in goes on,
+ * whatever becomes of us. 1: it runs. 2: it waits for signals. 3: the stop shows as EINTR if we die
+ * meanwhile. 4: it shows.
  */
 export function interruptionRank(number: number | undefined, args: Arguments): 0 | 1 | 2 | 3 | 4 {
   if (number === undefined) return 1;
@@ -98,7 +100,10 @@ export function interruptionRank(number: number | undefined, args: Arguments): 0
 
 const ARGUMENT_REGISTERS = [REG.rdi, REG.rsi, REG.rdx, REG.r10, REG.r8, REG.r9];
 
-/** In a system call, or out of one; an interrupt or a fault, and a call that is not to be started again, have -1. */
+/**
+ * In a system call, or out of one; an interrupt or a fault, and a call that is not to be started again, have
+ * -1.
+ */
 function callOf(registers: Registers): number | undefined {
   const number = BigInt.asIntN(64, registers[REG.orig_rax]);
   return number < 0n ? undefined : Number(number);
@@ -115,8 +120,9 @@ const argumentsOf = (registers: Registers) =>
 const isError = (registers: Registers, error: bigint) => BigInt.asIntN(64, registers[REG.rax]) === -error;
 
 /**
- * Changes the registers that a thread stopped with, so that a call that was ended by the stop alone is started again when
- * the kernel takes them back. It still is EINTR if a handler runs before that. Returns whether there was such a call.
+ * Changes the registers that a thread stopped with, so that a call that was ended by the stop alone is
+ * started again when the kernel takes them back. It still is EINTR if a handler runs before that. Returns
+ * whether there was such a call.
  */
 export function undoInterruption(registers: Registers): boolean {
   const call = callOf(registers);
@@ -130,8 +136,8 @@ export function undoInterruption(registers: Registers): boolean {
 const SYSCALL_BYTES = 2n;
 
 /**
- * The registers with which user code itself goes on: the same, or at the system call again. This is for rt_sigreturn, behind
- * which the kernel starts nothing again.
+ * The registers with which user code itself goes on: the same, or at the system call again. This is for
+ * rt_sigreturn, behind which the kernel starts nothing again.
  */
 export function resumedInUserMode(registers: Registers): Registers {
   const resumed = registers.slice();

@@ -25,8 +25,8 @@ export class Pidfd implements Disposable {
   }
 
   /**
-   * A descriptor of one thread, which may have descriptors of its own (CLONE_FILES). undefined: this kernel has none
-   * such (before 6.9).
+   * A descriptor of one thread, which may have descriptors of its own (CLONE_FILES). undefined: this kernel
+   * has none such (before 6.9).
    */
   static openThread(tid: number): Pidfd | undefined {
     const fd = syscallRaw(SYS.pidfd_open, tid, PIDFD_THREAD);
@@ -38,7 +38,10 @@ export class Pidfd implements Disposable {
     return syscallRaw(SYS.pidfd_send_signal, this.fd, 0, 0, 0) === 0;
   }
 
-  /** A copy, here, of the process's descriptor `targetFd`, close-on-exec; the caller closes it. Needs Linux 5.6. */
+  /**
+   * A copy, here, of the process's descriptor `targetFd`, close-on-exec; the caller closes it. Needs Linux
+   * 5.6.
+   */
   getfd(targetFd: number): number {
     const call = `pidfd_getfd of descriptor ${targetFd} of process ${this.pid}`;
     return syscall(call, SYS.pidfd_getfd, [this.fd, targetFd, 0], {

@@ -1,6 +1,6 @@
 /**
- * The memory of another process, read and written as it does itself: what it may not read or write, can't be. Source:
- * process_vm_readv(2).
+ * The memory of another process, read and written as it does itself: what it may not read or write, can't
+ * be. Source: process_vm_readv(2).
  */
 
 import { addressOf, SYS, syscall } from "./libc.ts";

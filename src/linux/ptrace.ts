@@ -1,6 +1,7 @@
 /**
- * ptrace of one thread, x86-64: stopping it, its registers, its stops. Source: `include/uapi/linux/ptrace.h`,
- * `arch/x86/include/asm/user_64.h` (6.18), ptrace(2). All calls for a tracee must come from the thread that seized it.
+ * ptrace of one thread, x86-64: stopping it, its registers, its stops. Source:
+ * `include/uapi/linux/ptrace.h`, `arch/x86/include/asm/user_64.h` (6.18), ptrace(2). All calls for a tracee
+ * must come from the thread that seized it.
  */
 
 import { addressOf, ptraceRaw, SYS, syscallRaw, type WaitResult, waitpidRaw } from "./libc.ts";
@@ -20,7 +21,10 @@ const PTRACE_SETSIGMASK = 0x420b;
 const PTRACE_GET_RSEQ_CONFIGURATION = 0x420f;
 const PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG = 0x4211;
 
-/** For {@link getRegisterSet}: the FPU and vector registers, in XSAVE's standard form (`include/uapi/linux/elf.h`). */
+/**
+ * For {@link getRegisterSet}: the FPU and vector registers, in XSAVE's standard form
+ * (`include/uapi/linux/elf.h`).
+ */
 export const NT_X86_XSTATE = 0x202;
 
 export const PTRACE_O_TRACESYSGOOD = 1;
@@ -128,7 +132,9 @@ export function setSignalMask(tid: number, mask: bigint): void {
   checked("SETSIGMASK", tid, ptraceRaw(PTRACE_SETSIGMASK, tid, 8, BigUint64Array.of(mask)));
 }
 
-/** The address of the thread's `struct rseq`; 0 if it has none, or this kernel does not tell (before 5.13). */
+/**
+ * The address of the thread's `struct rseq`; 0 if it has none, or this kernel does not tell (before 5.13).
+ */
 export function getRseqAddress(tid: number): number {
   const configuration = new BigUint64Array(3); // struct ptrace_rseq_configuration
   const bytes = configuration.byteLength;
@@ -136,7 +142,10 @@ export function getRseqAddress(tid: number): number {
   return result < 0 ? 0 : Number(configuration[0]);
 }
 
-/** Whether the thread has some of its system calls sent to a handler of its own (prctl(2) PR_SET_SYSCALL_USER_DISPATCH). */
+/**
+ * Whether the thread has some of its system calls sent to a handler of its own (prctl(2)
+ * PR_SET_SYSCALL_USER_DISPATCH).
+ */
 export function dispatchesSyscalls(tid: number): boolean {
   const configuration = new BigUint64Array(4); // struct ptrace_sud_config
   const bytes = configuration.byteLength;
@@ -196,7 +205,10 @@ export function pollForStop(tid: number): Stop | undefined {
   return result.pid === 0 ? undefined : decode(result);
 }
 
-/** Looks this often without sleeping (a stop takes microseconds), then sleeps between: the tracee may need this CPU. */
+/**
+ * Looks this often without sleeping (a stop takes microseconds), then sleeps between: the tracee may need
+ * this CPU.
+ */
 const EAGER_POLLS = 30;
 const SLEEP_MS = 0.02;
 const sleepCell = new Int32Array(new SharedArrayBuffer(4));
@@ -213,8 +225,9 @@ const CLD_EXITED = 1;
 const CLD_DUMPED = 3;
 
 /**
- * Waits for a tracee's next change of state, until `performance.now()` is `deadlineMs`. undefined: there was none. If it
- * has ended, that is left to be waited for: its parent may be another part of this process (`node:child_process`).
+ * Waits for a tracee's next change of state, until `performance.now()` is `deadlineMs`. undefined: there
+ * was none. If it has ended, that is left to be waited for: its parent may be another part of this process
+ * (`node:child_process`).
  */
 export function waitForStopUntil(tid: number, deadlineMs: number): Stop | undefined {
   const options = WEXITED | WSTOPPED | WNOWAIT | WNOHANG | WALL;

@@ -1,6 +1,6 @@
 /**
- * System calls made in another running process, which does not notice: see docs/attach.md for what is changed there, and
- * what remains if this process dies at the worst moment.
+ * System calls made in another running process, which does not notice: see docs/attach.md for what is
+ * changed there, and what remains if this process dies at the worst moment.
  */
 
 import { closeSync, readlinkSync } from "node:fs";
@@ -22,14 +22,20 @@ import { chooseThreads, ownStack, refused, type ThreadChoice, type ThreadRules }
 import { USERFAULTFD_FLAGS, USERFAULTFD_NEEDS, Userfaultfd } from "./userfaultfd.ts";
 
 export interface RemoteOptions extends ThreadRules {
-  /** How long to wait for a thread to stop, and for one to be where it can be used; milliseconds, 1000 by default. */
+  /**
+   * How long to wait for a thread to stop, and for one to be where it can be used; milliseconds, 1000 by
+   * default.
+   */
   readonly patienceMs?: number;
   /** For tests that end this process at each point where it might die. */
   readonly onStep?: StepListener;
 }
 
 const PATIENCE_MS = 1000;
-/** Before the second look at all threads, when none could be used where it was stopped; twice as long before the next. */
+/**
+ * Before the second look at all threads, when none could be used where it was stopped; twice as long before
+ * the next.
+ */
 const RETRY_MS = 1;
 /** Left below the frame, for the kernel's own: a signal may be delivered on top of ours. */
 const STACK_RESERVE_BYTES = 8192;
@@ -87,8 +93,8 @@ export class RemoteProcess implements Disposable {
   }
 
   /**
-   * Stops a thread, has `calls` make system calls in it, and lets it go: as it was, also if `calls` throws, and if this
-   * process dies.
+   * Stops a thread, has `calls` make system calls in it, and lets it go: as it was, also if `calls` throws,
+   * and if this process dies.
    *
    * @throws {LinuxError} if no thread can be used before the deadline
    */
@@ -166,8 +172,8 @@ export class RemoteProcess implements Disposable {
 }
 
 /**
- * Does what will be done while a thread is stopped, so that it is compiled by then: the first call of a function takes many
- * times longer than the second, and more than the stop itself.
+ * Does what will be done while a thread is stopped, so that it is compiled by then: the first call of a
+ * function takes many times longer than the second, and more than the stop itself.
  */
 function rehearse(tid: number, maps: readonly MapsEntry[], code: TargetCode): void {
   const registers = newRegisters();
@@ -204,10 +210,11 @@ export interface RemoteUserfaultfd {
 }
 
 /**
- * Makes a userfaultfd in a running process, fetches its descriptor, and closes the original. Of our own process it just
- * makes one.
+ * Makes a userfaultfd in a running process, fetches its descriptor, and closes the original. Of our own
+ * process it just makes one.
  *
- * @throws {LinuxError} with the reason, if that can't be done safely; if the process may not make one; if it has ended
+ * @throws {LinuxError} with the reason, if that can't be done safely; if the process may not make one; if
+ *   it has ended
  */
 export function createUserfaultfdIn(pid: number, options: RemoteOptions = {}): RemoteUserfaultfd {
   if (pid === process.pid) return { fd: Userfaultfd.create().fd, thread: pid, stoppedMs: 0 };

@@ -1,7 +1,8 @@
 /**
- * A thread of another process, stopped for as long as it takes to make system calls in it. Before its first register is
- * changed, its stack holds a signal frame with all that it had; from then on, whatever the thread is let go to do
- * without us ends in rt_sigreturn, and that gives everything back. A tracer that lives gives it back by itself.
+ * A thread of another process, stopped for as long as it takes to make system calls in it. Before its first
+ * register is changed, its stack holds a signal frame with all that it had; from then on, whatever the
+ * thread is let go to do without us ends in rt_sigreturn, and that gives everything back. A tracer that
+ * lives gives it back by itself.
  */
 
 import process from "node:process";
@@ -73,7 +74,8 @@ export class RemoteThread {
   /**
    * Stops a thread; `release` lets it go.
    *
-   * @throws {LinuxError} EPERM without the permission to trace, ESRCH if it has ended, ETIMEDOUT if it did not stop in
+   * @throws {LinuxError} EPERM without the permission to trace, ESRCH if it has ended, ETIMEDOUT if it did
+   *   not stop in
    *   time: it is let go then as soon as it does, or when this process ends
    */
   static stop(options: StopOptions): RemoteThread {
@@ -108,7 +110,10 @@ export class RemoteThread {
     return undefined;
   }
 
-  /** struct rseq: rseq_cs at 8; struct rseq_cs: start_ip at 8, post_commit_offset at 16. `include/uapi/linux/rseq.h`. */
+  /**
+   * struct rseq: rseq_cs at 8; struct rseq_cs: start_ip at 8, post_commit_offset at 16.
+   * `include/uapi/linux/rseq.h`.
+   */
   #isInRestartableSequence(): boolean {
     const address = getRseqAddress(this.tid);
     if (address === 0) return false;
@@ -120,7 +125,10 @@ export class RemoteThread {
     return BigInt.asUintN(64, this.#registers[REG.rip] - sequence[0]) < sequence[1];
   }
 
-  /** The frame that gives everything back. Its bytes are to lie on the thread's stack, which the caller has seen to. */
+  /**
+   * The frame that gives everything back. Its bytes are to lie on the thread's stack, which the caller has
+   * seen to.
+   */
   frame(code: TargetCode): SignalFrame {
     this.#signalMask = getSignalMask(this.tid);
     const buffer = new Uint8Array(XSTATE_BYTES_MAX);
@@ -159,8 +167,8 @@ export class RemoteThread {
     });
     setRegisters(this.tid, call);
     if (isFirst) {
-      // From here on no handler runs on our frame, and none misses that its signal ended a system call. Not before: with
-      // its own registers the thread must never run with signals blocked.
+      // From here on no handler runs on our frame, and none misses that its signal ended a system call. Not
+      // before: with its own registers the thread must never run with signals blocked.
       setSignalMask(this.tid, ALL_SIGNALS);
     }
     this.#onStep(`${name}: registers set`);
@@ -193,8 +201,7 @@ export class RemoteThread {
         throw new LinuxError({
           code: "ETIMEDOUT",
           call: `stop of thread ${this.tid}`,
-          needs:
-            "a thread that does not wait in the kernel for what can't be interrupted (a device, a frozen cgroup)",
+          needs: "a thread that does not wait for what can't be interrupted (a device, a frozen cgroup)",
         });
       }
       if (stop.kind === "exited" || stop.kind === "killed") {
@@ -242,12 +249,15 @@ function hasEnded(tid: number): LinuxError {
 function notPermitted(tid: number, error: LinuxError): LinuxError {
   if (/^[ZX]/.test(readStatus(tid).State ?? "")) return hasEnded(tid);
   const needs =
-    "the permission to trace it: be root or have CAP_SYS_PTRACE (of its user namespace), or be the same user where " +
-    "/proc/sys/kernel/yama/ptrace_scope allows it; and no other tracer";
+    "the permission to trace it: be root or have CAP_SYS_PTRACE (in its user namespace), or be the same " +
+    "user where /proc/sys/kernel/yama/ptrace_scope allows it; and no other tracer";
   return new LinuxError({ code: error.code, call: error.call, needs, cause: error });
 }
 
-/** What has ended while it was traced is its tracer's to reap; but a child's status is for whoever started it here. */
+/**
+ * What has ended while it was traced is its tracer's to reap; but a child's status is for whoever started it
+ * here.
+ */
 function reapUnlessChild(tid: number): void {
   try {
     const { Tgid, PPid } = readStatus(tid);

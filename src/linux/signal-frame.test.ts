@@ -9,7 +9,10 @@ import { newRegisters, REG } from "./ptrace.ts";
 import { runsOnAlternateStack, signalFrame } from "./signal-frame.ts";
 
 const RESTORER = 0x7f00_1234_5678;
-/** As PTRACE_GETREGSET gives it on a CPU with AVX-512: 2,696 bytes, and the mask of its parts in the first software word. */
+/**
+ * As PTRACE_GETREGSET gives it on a CPU with AVX-512: 2,696 bytes, and the mask of its parts in the first
+ * software word.
+ */
 const XSTATE_BYTES = 2696;
 const XCR0 = 0x2e7n;
 
@@ -107,13 +110,14 @@ test("registers stand where this system's headers have them", (context) => {
     #include <stddef.h>
     #include <stdio.h>
     #include <ucontext.h>
+    #define show(field) printf("%zu ", offsetof(ucontext_t, field))
     int main(void) {
-      ${fields.map((name) => `printf("%zu ", offsetof(ucontext_t, uc_mcontext.gregs[REG_${name}]));`).join("\n")}
-      printf("%zu ", offsetof(ucontext_t, uc_mcontext.gregs[REG_EFL]));
-      printf("%zu ", offsetof(ucontext_t, uc_mcontext.gregs[REG_CSGSFS]));
-      printf("%zu ", offsetof(ucontext_t, uc_mcontext.fpregs));
-      printf("%zu ", offsetof(ucontext_t, uc_sigmask));
-      printf("%zu ", offsetof(ucontext_t, uc_stack.ss_flags));
+      ${fields.map((name) => `show(uc_mcontext.gregs[REG_${name}]);`).join("\n")}
+      show(uc_mcontext.gregs[REG_EFL]);
+      show(uc_mcontext.gregs[REG_CSGSFS]);
+      show(uc_mcontext.fpregs);
+      show(uc_sigmask);
+      show(uc_stack.ss_flags);
       return 0; }`;
   const folder = mkdtempSync(join(tmpdir(), "ptemark-frame-"));
   let offsets: number[];
@@ -126,7 +130,8 @@ test("registers stand where this system's headers have them", (context) => {
     rmSync(folder, { recursive: true, force: true });
   }
   const { view, registers, address, bytes } = frameOf(3n);
-  const at = (index: number) => view.getBigUint64(8 + offsets[index], true); // the ucontext is behind the return address
+  // The ucontext is behind the return address.
+  const at = (index: number) => view.getBigUint64(8 + offsets[index], true);
   fields.forEach((name, index) => {
     expect(at(index), name).toBe(registers[REG[name.toLowerCase() as keyof typeof REG]]);
   });

@@ -1,8 +1,8 @@
 /**
- * The frame that the kernel lays on a thread's stack for a signal handler, and that rt_sigreturn(2) takes registers from:
- * made here, so that a thread that runs into rt_sigreturn gets the registers it had. Source: `struct rt_sigframe`
- * (`arch/x86/include/asm/sigframe.h`), `struct ucontext`, `struct sigcontext` and `struct _fpx_sw_bytes`
- * (`arch/x86/include/uapi/asm/`), 6.18.
+ * The frame that the kernel lays on a thread's stack for a signal handler, and that rt_sigreturn(2) takes
+ * registers from: made here, so that a thread that runs into rt_sigreturn gets the registers it had.
+ * Source: `struct rt_sigframe` (`arch/x86/include/asm/sigframe.h`), `struct ucontext`, `struct sigcontext`
+ * and `struct _fpx_sw_bytes` (`arch/x86/include/uapi/asm/`), 6.18.
  *
  * | offset | bytes | what |
  * | --- | --- | --- |
@@ -42,7 +42,8 @@ const CS_AT = SIGCONTEXT_AT + 144;
 const SS_AT = SIGCONTEXT_AT + 150;
 const FPSTATE_AT = SIGCONTEXT_AT + 184;
 
-// The XSAVE area: 512 bytes of x87 and SSE with room for software in it, a header of 64 bytes, then AVX, then the rest.
+// The XSAVE area: 512 bytes of x87 and SSE with room for software in it, a header of 64 bytes, then AVX,
+// then the rest.
 const SOFTWARE_AT = 464;
 const HEADER_AT = 512;
 const SSE_BYTES = 576;
@@ -78,12 +79,16 @@ export interface SignalFrameOptions extends ThreadState {
   readonly below: number;
 }
 
-/** How much of the XSAVE area holds anything, and which of its parts: vector registers at rest need not be copied. */
+/**
+ * How much of the XSAVE area holds anything, and which of its parts: vector registers at rest need not be
+ * copied.
+ */
 function xsavePart(xstate: Uint8Array, view: DataView): { lengthBytes: number; features: bigint } {
   const inUse = view.getBigUint64(HEADER_AT, true);
   if ((inUse & ~BigInt(SSE)) === 0n) return { lengthBytes: SSE_BYTES, features: BigInt(SSE) };
   if ((inUse & ~BigInt(AVX)) === 0n) return { lengthBytes: AVX_BYTES, features: BigInt(AVX) };
-  // In PTRACE_GETREGSET's form the first software word is the mask of the parts that this CPU has switched on.
+  // In PTRACE_GETREGSET's form the first software word is the mask of the parts that this CPU has switched
+  // on.
   return { lengthBytes: xstate.length, features: view.getBigUint64(SOFTWARE_AT, true) };
 }
 
@@ -127,8 +132,8 @@ function alignDown(address: number, alignment: number): number {
 }
 
 /**
- * Whether a thread runs a signal handler on an alternate stack, by the frames that lie above its stack pointer: each tells
- * which alternate stack was set. `above` are the bytes from the stack pointer up.
+ * Whether a thread runs a signal handler on an alternate stack, by the frames that lie above its stack
+ * pointer: each tells which alternate stack was set. `above` are the bytes from the stack pointer up.
  */
 export function runsOnAlternateStack(above: Uint8Array, stackPointer: number, restorer: number): boolean {
   const needle = new Uint8Array(8);

@@ -1,4 +1,7 @@
-/** Code that a process has mapped already, found by its bytes: what a thread needs to make a system call and come back. */
+/**
+ * Code that a process has mapped already, found by its bytes: what a thread needs to make a system call and
+ * come back.
+ */
 
 import { LinuxError } from "./linux-error.ts";
 import type { MapsEntry } from "./maps.ts";

@@ -21,7 +21,7 @@ export function threadRefusal(
   if (TracerPid !== "0") return `process ${TracerPid} traces it: a debugger or strace is at work`;
   if (Seccomp === "1") return "it is under seccomp's strict mode, which kills it for any new system call";
   if (Seccomp !== "0" && !force)
-    return "it is under a seccomp filter, which may kill it for a system call that it never makes (force tries)";
+    return "it is under a seccomp filter, which may kill it for a call that is new to it (force tries)";
   if (features.split(/\s+/).includes("shstk"))
     return "it has a shadow stack, which allows no return to an address that was not called from";
   return undefined;
@@ -59,7 +59,7 @@ export function chooseThreads(pid: number, rules: ThreadRules): ThreadChoice {
       }
       living ||= tid;
       if (status.State?.startsWith("D"))
-        hindrance ||= `thread ${tid}: it waits for a device, or a child of vfork, and can't be stopped meanwhile`;
+        hindrance ||= `thread ${tid}: it waits for a device or a child of vfork, and can't be stopped now`;
       else usable.push({ tid, rank: rankOf(readProcFile(pid, `task/${tid}/syscall`)) });
     } catch (error) {
       if (!(error instanceof LinuxError && ["ESRCH", "ENOENT"].includes(error.code))) throw error;
@@ -76,7 +76,10 @@ export function refused(pid: number, reason: string): LinuxError {
   return new LinuxError({ call: `attach to process ${pid}`, needs: reason });
 }
 
-/** `/proc/PID/task/TID/syscall`: "running", or the call's number (-1: in none) and six arguments, then rsp and rip. */
+/**
+ * `/proc/PID/task/TID/syscall`: "running", or the call's number (-1: in none) and six arguments, then rsp and
+ * rip.
+ */
 function rankOf(line: string): number {
   const [number, ...words] = line.trim().split(" ");
   if (number === "running" || number === "-1") return interruptionRank(undefined, []);
@@ -91,10 +94,10 @@ export interface StackOwner {
 }
 
 /**
- * The mapping that a thread has as its stack, if its stack pointer is in it. Programs run code on other stacks too
- * (coroutines, goroutines, alternate signal stacks), and what lies below those is anybody's. A thread's own is the one
- * the kernel made ("[stack]"), or a mapping on a guard that has the thread's control block at its upper end, as every libc
- * makes it.
+ * The mapping that a thread has as its stack, if its stack pointer is in it. Programs run code on other
+ * stacks too (coroutines, goroutines, alternate signal stacks), and what lies below those is anybody's. A
+ * thread's own is the one the kernel made ("[stack]"), or a mapping on a guard that has the thread's
+ * control block at its upper end, as every libc makes it.
  */
 export function ownStack(maps: readonly MapsEntry[], owner: StackOwner): MapsEntry | undefined {
   const { stackPointer, fsBase, isMain } = owner;

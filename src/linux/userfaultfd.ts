@@ -1,9 +1,10 @@
 /**
- * userfaultfd, as far as write-protection goes: of this process, or of another one's address space whose descriptor was
- * fetched. Source: `Documentation/admin-guide/mm/userfaultfd.rst`, `include/uapi/linux/userfaultfd.h` (6.18).
+ * userfaultfd, as far as write-protection goes: of this process, or of another one's address space whose
+ * descriptor was fetched. Source: `Documentation/admin-guide/mm/userfaultfd.rst`,
+ * `include/uapi/linux/userfaultfd.h` (6.18).
  *
- * A userfaultfd acts on the address space in which it was made, whoever holds the descriptor. When the last copy of it is
- * closed, the kernel ends its registrations and clears their protection.
+ * A userfaultfd acts on the address space in which it was made, whoever holds the descriptor. When the last
+ * copy of it is closed, the kernel ends its registrations and clears their protection.
  */
 
 import { closeSync, constants, openSync } from "node:fs";
@@ -78,8 +79,8 @@ export class Userfaultfd implements Disposable {
   }
 
   /**
-   * One of this process. With UFFD_USER_MODE_ONLY where that is all that is allowed, which asynchronous write-protection
-   * does not mind: the kernel's own writes un-protect too.
+   * One of this process. With UFFD_USER_MODE_ONLY where that is all that is allowed, which asynchronous
+   * write-protection does not mind: the kernel's own writes un-protect too.
    */
   static create(): Userfaultfd {
     const fd = newDescriptor();
@@ -93,8 +94,8 @@ export class Userfaultfd implements Disposable {
   }
 
   /**
-   * The features that this kernel offers (`UFFD_FEATURE_...`). Asked once, of a descriptor made for it: a handshake
-   * can't be made twice, and one that asks for what is not there fails.
+   * The features that this kernel offers (`UFFD_FEATURE_...`). Asked once, of a descriptor made for it: a
+   * handshake can't be made twice, and one that asks for what is not there fails.
    */
   static offeredFeatures(): number {
     if (offered === undefined) {
@@ -114,7 +115,8 @@ export class Userfaultfd implements Disposable {
   }
 
   /**
-   * Switches features on: all the required ones, and of the optional ones those that this kernel offers. Returns them.
+   * Switches features on: all the required ones, and of the optional ones those that this kernel offers.
+   * Returns them.
    * @throws LinuxError EINVAL: a required one is not there; or the handshake was made before.
    */
   handshake({ required, optional = 0 }: { required: number; optional?: number }): number {
@@ -160,8 +162,8 @@ export class Userfaultfd implements Disposable {
   }
 
   /**
-   * `protect`: the next write to each page of the range is noticed; a page that is not present is protected too, by a
-   * marker, if it is of shmem. `resolve`: takes that back, and drops markers.
+   * `protect`: the next write to each page of the range is noticed; a page that is not present is protected
+   * too, by a marker, if it is of shmem. `resolve`: takes that back, and drops markers.
    */
   writeProtect(start: number, lengthBytes: number, what: "protect" | "resolve"): void {
     const mode = what === "protect" ? UFFDIO_WRITEPROTECT_MODE_WP : 0;

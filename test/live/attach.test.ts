@@ -171,7 +171,7 @@ test("a process that is told to stop, and to go on, at any point of it", async (
   }
 });
 
-test("a process whose first thread has ended, and whose other one has descriptors of its own", async (context) => {
+test("a process whose first thread has ended, and the other has descriptors of its own", async (context) => {
   await using unfit = await startUnfit(compiled(context, "unfit"), "leader-gone");
   const descriptors = () =>
     readdirSync(`/proc/${unfit.pid}/task`).map((tid) => descriptorsOf(unfit.pid, tid));
@@ -188,7 +188,7 @@ describe("refused, before anything is touched:", () => {
     ["seccomp-allow", "under a seccomp filter"],
     ["seccomp-strict", "under seccomp's strict mode"],
     ["zombie", "has ended (a zombie"],
-    ["vfork", "waits for a device, or a child of vfork"],
+    ["vfork", "waits for a device or a child of vfork"],
   ])("%s", async ([mode, reason], context) => {
     await using unfit = await startUnfit(compiled(context, "unfit"), mode);
     const steps: string[] = [];

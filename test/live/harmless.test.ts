@@ -14,7 +14,8 @@ test("no target notices that the tool is killed, wherever", { timeout: TIMEOUT_M
   });
   if ("problem" in result) lacking(context, result.problem);
   expect(result.rounds).toHaveLength(ROUNDS);
-  // Every point was reached, and the kills were where they were to be: only there can a descriptor be left over.
+  // Every point was reached, and the kills were where they were to be: only there can a descriptor be left
+  // over.
   const killedAt = new Map(result.points.map((point) => [point, 0]));
   let leftOver = 0;
   for (const { point, leftDescriptors } of result.rounds) {

@@ -1,4 +1,5 @@
-// Programs in C for live tests: compiled once into a folder of their own, started, watched through a shared page.
+// Programs in C for live tests: compiled once into a folder of their own, started, watched through a shared
+// page.
 // @ts-check
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";

@@ -1,6 +1,6 @@
-// A process that checks itself all the time: selfcheck MODE FILE. FILE is mapped shared and tells how it is: word 0, rounds
-// done; word 1, how often a call returned EINTR where the mode allows it. Anything wrong is told on stderr, and ends it
-// with exit code 1. It ends with its parent.
+// A process that checks itself all the time: selfcheck MODE FILE. FILE is mapped shared and tells how it is:
+// word 0, rounds done; word 1, how often a call returned EINTR where the mode allows it. Anything wrong is told
+// on stderr, and ends it with exit code 1. It ends with its parent.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -128,9 +128,10 @@ static void futex_rounds(int operation, const struct timespec *until) {
   word = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   start_helper(change_word);
   for (uint32_t seen = 0;; round_done()) {
-    while (__atomic_load_n(word, __ATOMIC_SEQ_CST) == seen)
-      if (syscall(SYS_futex, word, operation, seen, until, NULL, FUTEX_BITSET_MATCH_ANY) < 0 && errno != EAGAIN)
-        fail("futex: %s", strerror(errno));
+    while (__atomic_load_n(word, __ATOMIC_SEQ_CST) == seen) {
+      long result = syscall(SYS_futex, word, operation, seen, until, NULL, FUTEX_BITSET_MATCH_ANY);
+      if (result < 0 && errno != EAGAIN) fail("futex: %s", strerror(errno));
+    }
     uint32_t next = __atomic_load_n(word, __ATOMIC_SEQ_CST);
     if (next - seen > 1000000) fail("futex word went from %u to %u", seen, next);
     seen = next;
@@ -186,7 +187,8 @@ typedef double avx512_t __attribute__((vector_size(64)));
   __attribute__((target(TARGET), noinline)) static void NAME(void) {                                      \
     TYPE sum[8], step[8];                                                                                 \
     for (int i = 0; i < 8; i++) sum[i] = step[i] = (TYPE){} + (double)(i + 1);                            \
-    TYPE s0 = sum[0], s1 = sum[1], s2 = sum[2], s3 = sum[3], s4 = sum[4], s5 = sum[5], s6 = sum[6], s7 = sum[7]; \
+    TYPE s0 = sum[0], s1 = sum[1], s2 = sum[2], s3 = sum[3];                                              \
+    TYPE s4 = sum[4], s5 = sum[5], s6 = sum[6], s7 = sum[7];                                              \
     for (int n = 0; n < 20000; n++) {                                                                     \
       s0 += step[0], s1 += step[1], s2 += step[2], s3 += step[3];                                         \
       s4 += step[4], s5 += step[5], s6 += step[6], s7 += step[7];                                         \
@@ -385,7 +387,8 @@ static void send_a_signal(void) {
 
 static void on_signal(int number, siginfo_t *info, void *context) {
   (void)number, (void)context;
-  if ((uint32_t)info->si_value.sival_int != signals_seen) fail("signal %d came, not %u", info->si_value.sival_int, signals_seen);
+  uint32_t came = info->si_value.sival_int;
+  if (came != signals_seen) fail("signal %u came, not %u", came, signals_seen);
   signals_seen++;
   volatile uint64_t local[64];
   for (int i = 0; i < 64; i++) local[i] = i;
@@ -474,10 +477,11 @@ static void run_fork(void) {
     }
     close(answer[1]);
     int got = -1;
-    if (read(answer[0], &got, sizeof got) != sizeof got || got != n) fail("the child wrote %d, not %d", got, n);
+    if (read(answer[0], &got, sizeof got) != sizeof got) fail("read: %s", strerror(errno));
+    if (got != n) fail("the child wrote %d, not %d", got, n);
     close(answer[0]);
     if (waitpid(child, &status, 0) != child) fail("waitpid: %s", strerror(errno));
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != n % 100) fail("the child ended with status 0x%x", status);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != n % 100) fail("the child's status is 0x%x", status);
   }
 }
 

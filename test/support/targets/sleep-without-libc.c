@@ -1,5 +1,5 @@
-// A program without libc, for 64-bit x86 or for 32-bit: prints its pid, and sleeps. Nothing in it returns from a signal
-// handler. It ends with its parent.
+// A program without libc, for 64-bit x86 or for 32-bit: prints its pid, and sleeps. Nothing in it returns from
+// a signal handler. It ends with its parent.
 
 static long call(long number, long a, long b, long c) {
   long result;

@@ -1,5 +1,5 @@
-// Processes that must not be attached to, or not in the usual way: unfit MODE. Prints the pid that is meant once it is so.
-// Ends with its parent, and children with it.
+// Processes that must not be attached to, or not in the usual way: unfit MODE. Prints the pid that is meant once
+// it is so. Ends with its parent, and children with it.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/filter.h>
@@ -217,11 +217,18 @@ static const struct {
   const char *name;
   void (*run)(void);
 } MODES[] = {
-    {"seccomp-allow", seccomp_allow},   {"seccomp-errno", seccomp_errno}, {"seccomp-strict", seccomp_strict},
+    {"seccomp-allow", seccomp_allow},
+    {"seccomp-errno", seccomp_errno},
+    {"seccomp-strict", seccomp_strict},
     {"waits", waits},
-    {"zombie", zombie},                 {"vfork", in_vfork},              {"leader-gone", leader_gone},
-    {"own-stack", own_stack},           {"stack-end", stack_end},         {"alternate-stack", alternate_stack},
-    {"restartable", restartable},       {"syscall-dispatch", syscall_dispatch},
+    {"zombie", zombie},
+    {"vfork", in_vfork},
+    {"leader-gone", leader_gone},
+    {"own-stack", own_stack},
+    {"stack-end", stack_end},
+    {"alternate-stack", alternate_stack},
+    {"restartable", restartable},
+    {"syscall-dispatch", syscall_dispatch},
 };
 
 int main(int count, char **arguments) {
