@@ -154,6 +154,21 @@ describe("explore", () => {
   });
 });
 
+describe("series", () => {
+  test("tells of each patch what is without it, in all three forms", () => {
+    const text = ptemark(["series"]);
+    expect(text.status).toBe(0);
+    expect(text.stdout).toMatch(/1\+2\+3\+4 +works +all rows right/);
+    expect(text.stdout).toMatch(/1\+3\+4 +breaks +never ends +endless-fault/);
+    expect(text.stdout).toMatch(/1\+2\+4 +breaks +SIGBUS +bad-pte/);
+    expect(text.stdout).toContain("without 2, the series breaks\n  endless-fault: The access faults");
+    const markdown = ptemark(["series", "--markdown"]).stdout;
+    expect(markdown).toContain("| 1+3+4 | breaks | never ends | endless-fault |");
+    const { subsets } = JSON.parse(ptemark(["series", "--json"]).stdout);
+    expect(subsets.length).toBe(10);
+  }, 120_000);
+});
+
 function threadsOf(pid: number): number {
   const [, threads] = /^Threads:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
   return Number(threads);

@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void
   accuracy: async () => (await import("./accuracy.ts")).addAccuracy,
   claims: async () => (await import("./claims.ts")).addClaims,
   bench: async () => (await import("./bench.ts")).addBench,
+  series: async () => (await import("./series.ts")).addSeries,
   explore: async () => (await import("./explore.ts")).addExplore,
 };
 
@@ -39,6 +40,7 @@ Examples:
   ptemark claims                  all that the RFC claims, measured, on one page
   ptemark accuracy                how often the swap bit is right, and why it is not
   ptemark bench swapin            what markers cost when pages come back
+  ptemark series                  the RFC's four patches, and what each is for
   ptemark explore                 all programs within a scope, and what goes wrong in them
 
 Exit codes: 0 all is well; 1 the model is not as expected, or only a part could be told; 2 the input can't be used;

@@ -129,9 +129,12 @@ export class KernelSpace implements StateSpace {
         this.isUntouched = false;
         return false;
       }
-      this.detail = String(error instanceof Error ? error.message : error);
       if (error instanceof EndlessFaultError) this.shown = classBit("endless-fault");
-      else this.shown = classBit("invariant");
+      else {
+        // What the model itself refuses: counts that go below zero, objects that are not there.
+        this.detail = String(error instanceof Error ? error.message : error);
+        this.shown = classBit("invariant");
+      }
       return true;
     }
   }
