@@ -46,22 +46,55 @@ const PROGRAM = ["obj o0 2", "map A v0 o0 0 2 rw", "write A v0 0 2", "madvise A 
 /** A few traces that are in the sample, so that they are known to agree. */
 const [recorded] = recordedLines();
 
+const COMMANDS = [
+  "doctor",
+  "scan",
+  "attach",
+  "watch",
+  "functional",
+  "run",
+  "conform",
+  "accuracy",
+  "claims",
+  "bench",
+  "explore",
+];
+
 describe("help", () => {
   test("lists the commands, and the exit codes", () => {
     const { status, stdout } = ptemark(["--help"]);
     expect(status).toBe(0);
-    for (const part of ["doctor", "functional", "run", "conform", "Exit codes"])
-      expect(stdout).toContain(part);
+    for (const part of [...COMMANDS, "Exit codes"]) expect(stdout).toContain(part);
   });
 
-  test.each(["doctor", "functional", "run", "conform"])("%s --help has examples", (command) => {
+  test.each(COMMANDS.filter((command) => command !== "bench"))("%s --help has examples", (command) => {
     const { status, stdout } = ptemark([command, "--help"]);
     expect(status).toBe(0);
-    expect(stdout).toContain(`Examples:\n  ptemark ${command}`);
+    expect(stdout).toMatch(new RegExp(`Examples:\\n  (sudo )?ptemark ${command}`));
   });
 
   test("--version is the package's", () => {
     expect(ptemark(["--version"]).stdout).toBe(`${version}\n`);
+  });
+});
+
+describe("elsewhere than on Linux", () => {
+  const elsewhere = "Object.defineProperty(process, 'platform', { value: 'darwin' })";
+  const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(elsewhere)}` };
+
+  test("the model works, and so does the help", () => {
+    expect(ptemark(["--help"], { env }).status).toBe(0);
+    expect(ptemark(["functional"], { env }).status).toBe(0);
+    expect(ptemark(["run", file("a.ops", PROGRAM)], { env }).status).toBe(0);
+  });
+
+  test.each([["doctor"], ["scan 1"], ["scan --all"]])("%s says what it needs", (command) => {
+    const { status, stderr } = ptemark(command.split(" "), { env });
+    expect(stderr).toMatch(
+      /^ptemark: ptemark\/linux: a running Linux kernel on x86-64 .*, and this is darwin on /,
+    );
+    expect(stderr).toContain("the model (ptemark/model) runs anywhere");
+    expect(status).toBe(3);
   });
 });
 

@@ -51,7 +51,7 @@ export function columnsOf(rows: readonly (readonly string[])[], leftAligned: Rea
 }
 
 function widthOf(cell: string): number {
-  return stripVTControlCharacters(cell).length;
+  return cell.includes("\u001b") ? stripVTControlCharacters(cell).length : cell.length;
 }
 
 /** A table of a process's mappings, a row each, their totals, and the notes below. */

@@ -62,7 +62,7 @@ Detectors:
   pagemap     the page table alone, as the kernel shows it: what is not mapped is unknown
 
 Examples:
-  sudo ptemark scan 4711
+  ptemark scan 4711
   sudo ptemark scan postgres --mapping shmem --map
   sudo ptemark scan 4711 --json | jq .totals
   sudo ptemark scan --all

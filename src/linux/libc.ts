@@ -6,17 +6,10 @@
  * A failing call throws a {@link LinuxError} with errno's name; the functions whose name ends in `Raw` return minus errno.
  */
 
-import process from "node:process";
+import "./require-linux.ts"; // before koffi, which may have nothing for another platform
+
 import koffi from "koffi";
 import { errnoNameOf, LinuxError } from "./linux-error.ts";
-
-if (process.platform !== "linux" || process.arch !== "x64") {
-  const here = `${process.platform} on ${process.arch}`;
-  throw new LinuxError({
-    call: "ptemark/linux",
-    needs: `a running Linux kernel on x86-64 (x64), and this is ${here}; the model (ptemark/model) runs anywhere`,
-  });
-}
 
 const libc = koffi.load(null); // what node itself is linked with: glibc or musl
 
