@@ -19,12 +19,25 @@ Usage: npm run harmless -- [--rounds N] [--seed S]
   --seed S    which moments, and which targets at which points (1)`;
 
 const TOOL = fileURLToPath(new URL("harmless-tool.mjs", import.meta.url));
-/** Killed at a random moment within so many milliseconds, by what the tool does until then. */
-const RANDOM = /** @type {const} */ ({
-  "attaching, at random": { task: "forever", withinMs: 30 },
-  "attached, at random": { task: "armed", withinMs: 100 },
-});
-const RANDOM_POINTS = /** @type {(keyof typeof RANDOM)[]} */ (Object.keys(RANDOM));
+const CLI = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
+/**
+ * What is killed at a random moment, within so many milliseconds after it first says something. In a terminal, what is
+ * killed is the child of what is started.
+ * @type {Record<string, { command: (pid: number) => string[], withinMs: number, inTerminal?: true }>}
+ */
+const AT_RANDOM = {
+  "attaching, at random": { command: (pid) => [TOOL, `${pid}`, "forever"], withinMs: 30 },
+  "attached, all memory armed": { command: (pid) => [TOOL, `${pid}`, "armed"], withinMs: 100 },
+  "ptemark attach": { command: (pid) => [CLI, "attach", `${pid}`, "--interval", "0.05"], withinMs: 300 },
+  "ptemark watch --attach": {
+    command: (pid) => [CLI, "watch", `${pid}`, "--attach", "--interval", "0.05"],
+    withinMs: 600,
+    inTerminal: true,
+  },
+};
+/** script(1) ends with its child's exit code, which the shell's way is 128 and the signal. */
+const KILLED_IN_TERMINAL = 128 + 9;
+const RANDOM_POINTS = Object.keys(AT_RANDOM);
 /** A target is started anew after so many kills: each may leave a descriptor. */
 const KILLS_PER_TARGET = 100;
 
@@ -48,13 +61,19 @@ function seededRandom(seed) {
   };
 }
 
-/** @param {number} pid @param {string} task */
-function startTool(pid, task) {
-  return spawn(process.execPath, [TOOL, String(pid), task], { stdio: ["ignore", "pipe", "pipe"] });
+/** Starts node on a script of ours. @param {readonly string[]} args */
+function start(args) {
+  return spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+}
+
+/** The same in a terminal, as a child of what is returned. @param {readonly string[]} args */
+function startInTerminal(args) {
+  const command = ["exec", process.execPath, ...args].map((word) => `'${word}'`).join(" ");
+  return spawn("script", ["-qec", command.replace("'exec'", "exec"), "/dev/null"]);
 }
 
 /**
- * Runs the tool to its end; returns what it printed, and how it ended.
+ * Waits for the end of a tool; tells what it printed, and how it ended.
  * @param {import("node:child_process").ChildProcess} tool
  */
 async function endOf(tool) {
@@ -66,26 +85,37 @@ async function endOf(tool) {
 
 /** The points of an attach, in order. @param {SelfCheckingTarget} target */
 async function pointsOfAttach(target) {
-  const { said, code } = await endOf(startTool(target.pid, "steps"));
+  const { said, code } = await endOf(start([TOOL, `${target.pid}`, "steps"]));
   if (code !== 0) throw new Error(`the tool can't attach to ${target.mode}: ${said}`);
   return said.trim().split("\n");
 }
 
-/**
- * @param {SelfCheckingTarget} target @param {string} point @param {number} moment at random moments, from 0
- * to 1: when
- */
-async function killTool(target, point, moment) {
-  const random = point in RANDOM ? RANDOM[/** @type {keyof typeof RANDOM} */ (point)] : undefined;
-  const tool = startTool(target.pid, random?.task ?? point);
-  const end = endOf(tool);
-  if (random !== undefined) {
-    await Promise.race([once(/** @type {import("node:stream").Readable} */ (tool.stdout), "data"), end]);
-    await sleep(moment * random.withinMs);
-    tool.kill("SIGKILL");
-  }
-  const { said, signal } = await end;
+/** Has the tool kill itself at a point of attaching. @param {SelfCheckingTarget} target @param {string} point */
+async function killAtPoint(target, point) {
+  const { said, signal } = await endOf(start([TOOL, `${target.pid}`, point]));
   if (signal !== "SIGKILL") throw new Error(`the tool was to be killed, and said: ${said}`);
+}
+
+/** @param {SelfCheckingTarget} target @param {string} point @param {number} moment from 0 to 1: when */
+async function killAtRandom(target, point, moment) {
+  const { command, withinMs, inTerminal } = AT_RANDOM[point];
+  const tool = (inTerminal ? startInTerminal : start)(command(target.pid));
+  const end = endOf(tool);
+  const streams = /** @type {import("node:stream").Readable[]} */ ([tool.stdout, tool.stderr]);
+  await Promise.race([end, ...streams.map((stream) => once(stream, "data"))]);
+  await sleep(moment * withinMs);
+  if (inTerminal) process.kill(onlyChildOf(tool), "SIGKILL");
+  else tool.kill("SIGKILL");
+  const { said, code, signal } = await end;
+  if (signal !== "SIGKILL" && code !== KILLED_IN_TERMINAL)
+    throw new Error(`the tool was to be killed, and said: ${said}`);
+}
+
+/** @param {import("node:child_process").ChildProcess} parent */
+function onlyChildOf({ pid }) {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
+  if (!/^\d+$/.test(children)) throw new Error(`no tool was running in the terminal, but "${children}"`);
+  return Number(children);
 }
 
 /** Whether a thread is still traced, or stopped. @param {number} pid */
@@ -101,7 +131,7 @@ function isHeld(pid) {
  */
 async function killOnce(target, point, moment) {
   const before = { interruptions: target.interruptions, descriptors: target.userfaultfds };
-  await killTool(target, point, moment);
+  await (point in AT_RANDOM ? killAtRandom : killAtPoint)(target, point, moment);
   await target.progress();
   if (isHeld(target.pid)) throw new Error(`${target.mode} is still held`);
   const interruptions = target.interruptions - before.interruptions;

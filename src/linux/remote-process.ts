@@ -4,6 +4,7 @@
  */
 
 import { closeSync, readlinkSync } from "node:fs";
+import { constants, getPriority, setPriority } from "node:os";
 import process from "node:process";
 import { UFFD_USER_MODE_ONLY } from "../abi/index.ts";
 import { resumedInUserMode, undoInterruption } from "./interrupted-call.ts";
@@ -104,7 +105,7 @@ export class RemoteProcess implements Disposable {
       const choice = chooseThreads(this.pid, this.#options);
       let { hindrance } = choice;
       for (const tid of choice.threads) {
-        const attempt = this.#attempt(tid, calls);
+        const attempt = urgently(() => this.#attempt(tid, calls));
         if (typeof attempt === "object") return attempt;
         hindrance ||= `thread ${tid}: ${attempt}`;
       }
@@ -168,6 +169,21 @@ export class RemoteProcess implements Disposable {
 
   [Symbol.dispose](): void {
     this.#pidfd[Symbol.dispose]();
+  }
+}
+
+/** Runs at the highest priority that we may have: where CPUs are busy, a stopped thread waits until we get one. */
+function urgently<T>(run: () => T): T {
+  const before = getPriority();
+  try {
+    setPriority(constants.priority.PRIORITY_HIGHEST);
+  } catch {
+    return run(); // that takes CAP_SYS_NICE
+  }
+  try {
+    return run();
+  } finally {
+    setPriority(before);
   }
 }
 

@@ -35,7 +35,18 @@ static void fail(const char *format, ...) {
   _exit(1);
 }
 
-static void round_done(void) { __atomic_fetch_add(&shared[0], 1, __ATOMIC_RELAXED); }
+#define PAGE_WORDS 512
+#define RECORD_PAGES 64
+static uint64_t *record;
+
+// Each round counts up a page of shared memory, one after the other.
+static void round_done(void) {
+  static uint64_t rounds;
+  uint64_t *page = record + rounds % RECORD_PAGES * PAGE_WORDS, before = rounds / RECORD_PAGES;
+  if (*page != before) fail("shared memory has %lu, not %lu", *page, before);
+  *page = before + 1;
+  __atomic_store_n(&shared[0], ++rounds, __ATOMIC_RELAXED);
+}
 
 static void sleep_us(long us) {
   struct timespec t = {us / 1000000, us % 1000000 * 1000};
@@ -521,6 +532,8 @@ int main(int count, char **arguments) {
   shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (shared == MAP_FAILED) fail("%s: %s", arguments[2], strerror(errno));
   close(fd);
+  int rights = PROT_READ | PROT_WRITE;
+  record = mmap(NULL, RECORD_PAGES * PAGE_WORDS * 8, rights, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   for (size_t i = 0; i < sizeof MODES / sizeof *MODES; i++)
     if (strcmp(MODES[i].name, mode) == 0) MODES[i].run();
   return 2;
