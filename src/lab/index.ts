@@ -1,14 +1,34 @@
 /**
- * The lab: experiments on the model and, where it can be, on the running kernel.
+ * The lab: experiments on the model and, where that can be, on the running kernel. Those on the running kernel alone are
+ * in `ptemark/lab/live`.
  *
  * @packageDocumentation
  */
+export { type Accuracy, type AccuracyOptions, judgeTrace, measureAccuracy, shareRight } from "./accuracy.ts";
+export { MODEL_MECHANISMS, type ModelMechanism, measureModelAccuracy } from "./accuracy-mechanisms.ts";
+export { describeAccuracy } from "./accuracy-report.ts";
+export { type AccuracySuite, type AccuracySuiteOptions, runAccuracySuite } from "./accuracy-suite.ts";
+export { type BenchOptions, benchPagemap, benchSwapIn } from "./bench.ts";
+export { type Claim, judgeClaims, type Verdict } from "./claims.ts";
+export { describeClaims, type MeasuredOn } from "./claims-report.ts";
+export { type ClaimsOptions, type ClaimsSuite, runClaims } from "./claims-suite.ts";
+export type { BarPlot, Block, LinePlot, Plot } from "./document.ts";
+export { type ErrorCause, FALSE_NEGATIVE_CAUSES, FALSE_POSITIVE_CAUSES, type Mechanism } from "./error-cause.ts";
+export { type FaultAroundRow, measureFaultAround } from "./fault-around-cost.ts";
 export {
   type FunctionalResult,
   type FunctionalRow,
   formatFunctionalRow,
   runFunctionalTest,
 } from "./functional.ts";
+export { toHtml } from "./html.ts";
+export { toMarkdown } from "./markdown.ts";
+export { type MarkerWork, measureMarkerWork } from "./marker-work.ts";
+export { measureModelPagemap, type PagemapCost } from "./pagemap-cost.ts";
+export { describePagemap, type PagemapBench } from "./pagemap-report.ts";
+export { judgeRecordedTraces, type RecordedAccuracy } from "./recorded-accuracy.ts";
+export { costOf, REFERENCE_COSTS, type ReferenceCost } from "./reference-costs.ts";
+export { runScenario, SCENARIOS, type Scenario, type ScenarioOutcome } from "./scenarios.ts";
 export {
   type Contender,
   interleave,
@@ -18,3 +38,13 @@ export {
   type Summary,
   summarise,
 } from "./statistics.ts";
+export { type ModelSwapIn, measureModelSwapIn, type SwapInRow } from "./swap-in.ts";
+export { describeSwapIn, type SwapInBench } from "./swap-in-report.ts";
+export {
+  WORKLOAD_DEFAULTS,
+  type Workload,
+  WorkloadError,
+  type WorkloadOptions,
+  workloadProgram,
+} from "./workload.ts";
+export { WORKLOADS, workloadNamed } from "./workloads.ts";

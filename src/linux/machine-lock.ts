@@ -11,7 +11,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { tryLock } from "./libc.ts";
 import { fromNodeError, LinuxError } from "./linux-error.ts";
 
-const LOCK_PATH = join(existsSync("/run") ? "/run" : tmpdir(), "ptemark.lock");
+/** The lock file; it has the pid of who holds the lock. */
+export const LOCK_PATH = join(existsSync("/run") ? "/run" : tmpdir(), "ptemark.lock");
 const POLL_MS = 25;
 const DEFAULT_WAIT_MS = 120_000;
 

@@ -4,6 +4,7 @@ import { ExactDetector, LinuxTarget, STATE_MASK, SWAP_CACHED, SWAPPED } from "..
 import type { Op } from "../../script/index.ts";
 import { createLinuxMachine, LinuxHost, type LinuxMachine } from "../../script/linux-machine.ts";
 import { type Accuracy, measureAccuracy } from "../accuracy.ts";
+import { WAIT_MS } from "./swap-in.ts";
 
 export interface LiveAccuracy {
   readonly standIn: Accuracy;
@@ -24,7 +25,7 @@ export class LiveAccuracyLab implements Disposable {
 
   /** Throws a `LinuxError` where that is not possible. */
   static async create(): Promise<LiveAccuracyLab> {
-    return new LiveAccuracyLab(await LinuxHost.create());
+    return new LiveAccuracyLab(await LinuxHost.create({ waitMs: WAIT_MS }));
   }
 
   /** Runs a program twice, on processes of this kernel: once for each way to answer. */

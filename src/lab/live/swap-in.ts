@@ -19,9 +19,12 @@ export type SwapDeviceKind = "zram" | "file";
 /** Beside the pages of the range: the header, and what else the machine may swap meanwhile. */
 const SPARE_BYTES = 64 * 2 ** 20;
 
-/** Swap of our own, of that kind; waits for whoever else has switched swap on through this library. */
+/** How long to wait for whoever else has switched swap on through this library, milliseconds. */
+export const WAIT_MS = 300_000;
+
+/** Swap of our own, of that kind. */
 export function createSwapSpace(kind: SwapDeviceKind, sizeBytes: number): Promise<SwapSpace> {
-  const options = { sizeBytes: sizeBytes + SPARE_BYTES, waitMs: 300_000 };
+  const options = { sizeBytes: sizeBytes + SPARE_BYTES, waitMs: WAIT_MS };
   return kind === "zram" ? ZramSwap.create(options) : SwapFile.create(options);
 }
 
