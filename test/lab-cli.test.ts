@@ -154,7 +154,9 @@ describe("claims", { timeout: 300_000 }, () => {
         .split("\n")
         .filter((line) => /\| (flaw not admitted|admitted flaw|cost not mentioned) \|/.test(line));
     expect(verdicts(stdout).length).toBeGreaterThan(12);
-    for (const line of verdicts(stdout)) expect(line).toMatch(/\| shown \|$/);
+    // mincore was mended when the RFC was ported.
+    for (const line of verdicts(stdout))
+      expect(line).toMatch(/^\| mincore/.test(line) ? /\| not shown \|$/ : /\| shown \|$/);
 
     const document = readFileSync(DOCUMENT, "utf8");
     expect(verdicts(document)).toEqual(verdicts(stdout));

@@ -9,7 +9,14 @@ import { type BenchOptions, benchPagemap, benchSwapIn, tryLive } from "./bench.t
 import { type MarkerWork, measureMarkerWork } from "./marker-work.ts";
 import type { PagemapBench } from "./pagemap-report.ts";
 import { judgeRecordedTraces, type RecordedAccuracy } from "./recorded-accuracy.ts";
-import { outcomeOf, runScenario, SCENARIOS, type ScenarioOutcome, scenarioOps } from "./scenarios.ts";
+import {
+  outcomeOf,
+  pagedOutOps,
+  runScenario,
+  SCENARIOS,
+  type ScenarioOutcome,
+  scenarioOps,
+} from "./scenarios.ts";
 import type { SwapInBench } from "./swap-in-report.ts";
 import { WORKLOAD_DEFAULTS } from "./workload.ts";
 import { WORKLOADS } from "./workloads.ts";
@@ -40,6 +47,8 @@ export interface ClaimsSuite {
   /** The same causes, found in what a real kernel with the RFC showed. */
   readonly recorded: RecordedAccuracy;
   readonly markerWork: readonly MarkerWork[];
+  /** What mincore says of pages in swap under markers, a digit a page. */
+  readonly mincoreUnderMarkers: string;
   /** Swap areas that a kernel can have, without PTE_MARKER and with it. */
   readonly swapAreas: { readonly without: number; readonly with: number };
   readonly liveObstacle: string;
@@ -96,6 +105,7 @@ export async function runClaims(options: ClaimsOptions): Promise<ClaimsSuite> {
     scenarios: rows,
     recorded: judgeRecordedTraces(),
     markerWork: measureMarkerWork(),
+    mincoreUnderMarkers: mincoreUnderMarkers(),
     swapAreas: {
       without: swapTypesOf(makeConfig("linux-6.1", { PTE_MARKER: false, PTE_MARKER_UFFD_WP: false }))
         .maxSwapfiles,
@@ -103,6 +113,14 @@ export async function runClaims(options: ClaimsOptions): Promise<ClaimsSuite> {
     },
     liveObstacle: obstacle,
   };
+}
+
+function mincoreUnderMarkers(): string {
+  const machine = createModelMachine({ profile: "rfc" });
+  for (const [index, op] of pagedOutOps().entries()) machine.execute(op, index + 1);
+  const { mincore } = machine.observe();
+  machine.close();
+  return mincore.A.v0;
 }
 
 async function runScenarios(live: boolean): Promise<{ rows: ScenarioRow[]; obstacle: string }> {

@@ -35,6 +35,7 @@ export function judgeClaims(suite: ClaimsSuite): Claim[] {
     accuracy(suite),
     swapType(suite),
     ...SCENARIOS.filter(({ id }) => id !== "functional").map((scenario) => scenarioClaim(suite, scenario)),
+    mincore(suite),
     faultAround(suite),
     otherCalls(suite),
   ];
@@ -280,6 +281,22 @@ function swapType({ swapAreas }: ClaimsSuite): Claim {
     model: `${swapAreas.without} areas without PTE_MARKER, ${swapAreas.with} with it (6.1, everything else on).`,
     thisKernel: "Markers are in every kernel since 5.19; this is paid already.",
     verdict: swapAreas.without - swapAreas.with === 1 ? "holds" : "does not hold",
+    command: "ptemark claims",
+  };
+}
+
+function mincore({ mincoreUnderMarkers }: ClaimsSuite): Claim {
+  const { stock, rfc } = costOf("mincore, the process's own mapping, swapped out");
+  const told = [...mincoreUnderMarkers].filter((digit) => digit === "1").length;
+  return {
+    id: "mincore",
+    kind: "admitted flaw",
+    title: "mincore takes markers for pages in memory",
+    said: "Found in the thread: every page that was ever written reads as in memory, swapped or not.",
+    realKernel: `The port asks the object where the PTE is a marker: ${number(stock)} and ${number(rfc)} instructions a page.`,
+    model: `The same: of ${mincoreUnderMarkers.length} pages in swap, mincore says that ${told} are in memory.`,
+    thisKernel: "Markers are asked past since 5.19.",
+    verdict: told > 0 ? "shown" : "not shown",
     command: "ptemark claims",
   };
 }

@@ -13,7 +13,12 @@ export { type Claim, judgeClaims, type Verdict } from "./claims.ts";
 export { describeClaims, type MeasuredOn } from "./claims-report.ts";
 export { type ClaimsOptions, type ClaimsSuite, runClaims } from "./claims-suite.ts";
 export type { BarPlot, Block, LinePlot, Plot } from "./document.ts";
-export { type ErrorCause, FALSE_NEGATIVE_CAUSES, FALSE_POSITIVE_CAUSES, type Mechanism } from "./error-cause.ts";
+export {
+  type ErrorCause,
+  FALSE_NEGATIVE_CAUSES,
+  FALSE_POSITIVE_CAUSES,
+  type Mechanism,
+} from "./error-cause.ts";
 export { type FaultAroundRow, measureFaultAround } from "./fault-around-cost.ts";
 export {
   type FunctionalResult,

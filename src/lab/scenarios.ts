@@ -178,6 +178,11 @@ export function scenarioOps({ id, program }: Scenario): Op[] {
   return parseProgram(program, { file: `scenario ${id}` }).steps.map(({ op }) => op);
 }
 
+/** Four pages written and paged out, with which most scenarios begin. */
+export function pagedOutOps(): Op[] {
+  return parseProgram(PAGED_OUT.join("\n"), { file: "paged out" }).steps.map(({ op }) => op);
+}
+
 /** Judges an accuracy that was measured over a scenario. */
 export function outcomeOf({ cause }: Scenario, accuracy: Accuracy): ScenarioOutcome {
   const last = accuracy.steps - 1;

@@ -6,4 +6,4 @@
 export { type LiveAccuracy, LiveAccuracyLab } from "./accuracy.ts";
 export { type LiveFaultAroundRow, measureLiveFaultAround } from "./fault-around.ts";
 export { type LivePagemapCost, measureLivePagemap } from "./pagemap-cost.ts";
-export { type LiveSwapIn, liveObstacle, measureLiveSwapIn, type SwapDeviceKind } from "./swap-in.ts";
+export { type LiveSwapIn, measureLiveSwapIn, type SwapDeviceKind } from "./swap-in.ts";

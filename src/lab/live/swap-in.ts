@@ -28,11 +28,6 @@ export function createSwapSpace(kind: SwapDeviceKind, sizeBytes: number): Promis
   return kind === "zram" ? ZramSwap.create(options) : SwapFile.create(options);
 }
 
-/** What is missing for live measurements here; undefined if nothing is. */
-export function liveObstacle(kind: SwapDeviceKind): string | undefined {
-  return kind === "zram" ? ZramSwap.obstacle() : SwapFile.obstacle();
-}
-
 export const LIVE_SWAP_IN_CONFIGS = [
   "no userfaultfd",
   "registered, not armed",
