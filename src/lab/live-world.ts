@@ -129,9 +129,9 @@ export class LiveWorld implements Disposable {
   }
 
   addObject(name: string, pages: number): LiveObject {
-    const { keeper, keeperPidfd } = this.host;
+    const { keeper, pidfd } = this.host;
     const fd = must("memfd_create", keeper.syscall(SYS.memfd_create, keeper.putString(name), 0));
-    const ours = keeperPidfd.getfd(fd);
+    const ours = pidfd.getfd(fd);
     ftruncateSync(ours, pages * PAGE_SIZE);
     const object = new LiveObject(name, fd, new ObjectTruth(ours, pages));
     this.objects.push(object);

@@ -5,7 +5,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { beforeEach, expect, test } from "vitest";
 import { nearestProfile } from "../../src/model/index.ts";
-import { LIVE_TIMEOUT_MS, needsMemoryCgroup, needsZram } from "../support/live.ts";
+import { LIVE_TIMEOUT_MS, needsMemoryCgroup, needsZram, untilSwapIsFree } from "../support/live.ts";
 import { lacking } from "../support/requirement.ts";
 
 const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
@@ -20,15 +20,16 @@ beforeEach((context) => {
     lacking(context, `needs a release that the model follows: ${release()}`);
 });
 
-function conform(args: readonly string[]) {
+async function conform(args: readonly string[]) {
+  await untilSwapIsFree();
   return spawnSync(process.execPath, [MAIN, "conform", "--live", ...args], {
     encoding: "utf8",
     env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined },
   });
 }
 
-test(`${PROGRAMS} programs, step by step: the model shows what the kernel shows`, TIMEOUT, () => {
-  const { status, stdout, stderr } = conform(["--seeds", String(PROGRAMS), "--seed", "100000"]);
+test(`${PROGRAMS} programs, step by step: the model shows what the kernel shows`, TIMEOUT, async () => {
+  const { status, stdout, stderr } = await conform(["--seeds", String(PROGRAMS), "--seed", "100000"]);
   expect(stderr).toBe("");
   expect(stdout).toMatch(
     new RegExp(`^${PROGRAMS} of ${PROGRAMS} traces agree \\((\\d+) of \\1 steps\\)\\n$`, "m"),
@@ -39,9 +40,9 @@ test(`${PROGRAMS} programs, step by step: the model shows what the kernel shows`
 test(
   "a model of another kernel differs: where, how it is seen again, and the shortest program",
   TIMEOUT,
-  () => {
+  async () => {
     const other = release().startsWith("6.1.") ? "linux-6.18" : "linux-6.1";
-    const { status, stdout } = conform(["--seeds", "3", "--seed", "5", "--profile", other, "--json"]);
+    const { status, stdout } = await conform(["--seeds", "3", "--seed", "5", "--profile", other, "--json"]);
     expect(status).toBe(1);
     const { traces, divergences } = JSON.parse(stdout);
     expect(traces).toBe(3);
@@ -51,7 +52,7 @@ test(
     expect(unrepeatable).toBe(false);
     expect(shortest.length).toBeLessThanOrEqual(program.length);
 
-    const again = conform(replay.split(" ").slice(3));
+    const again = await conform(replay.split(" ").slice(3));
     expect(again.status).toBe(1);
     expect(again.stdout).toContain(`seed-5 differs at step ${step}: ${program[step - 1]}\n  ${field}: `);
     expect(again.stdout).toContain(`  the shortest program that does:\n    ${shortest.join("\n    ")}\n`);

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { UFFD_FEATURE_WP_ASYNC } from "../../src/abi/index.ts";
 import { Userfaultfd } from "../../src/linux/userfaultfd.ts";
-import { LIVE_TIMEOUT_MS, needsMemoryCgroup, needsZram } from "../support/live.ts";
+import { LIVE_TIMEOUT_MS, needsMemoryCgroup, needsZram, untilSwapIsFree } from "../support/live.ts";
 import { lacking } from "../support/requirement.ts";
 
 const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
@@ -20,12 +20,13 @@ function functional(args: readonly string[] = []) {
 
 test("functional --backend linux: what pagemap shows, with markers, and what is exact", {
   timeout: LIVE_TIMEOUT_MS,
-}, (context) => {
+}, async (context) => {
   needsZram(context);
   needsMemoryCgroup(context);
   if ((Userfaultfd.offeredFeatures() & UFFD_FEATURE_WP_ASYNC) === 0) {
     lacking(context, "needs asynchronous write-protection (Linux 6.7)");
   }
+  await untilSwapIsFree();
   const { status, stdout, stderr } = functional(["--json"]);
   expect(stderr).toBe("");
   expect(status).toBe(0);
@@ -47,6 +48,7 @@ test("functional --backend linux: what pagemap shows, with markers, and what is 
     "FAULT1 PAGEOUT FAULT2 REMOVE PAGEOUT REMOVE",
   );
 
+  await untilSwapIsFree();
   const text = functional().stdout;
   expect(text).toContain("       REMOVE (expect swap==0): present bit 0, swap bit 1\n");
   expect(text).toMatch(/exact detector.*\n(.*\n){6}PASS: the swap bit is right in every row\n$/);

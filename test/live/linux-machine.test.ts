@@ -12,7 +12,7 @@ import { findMemoryHierarchy } from "../../src/linux/cgroup.ts";
 import { MachineLock } from "../../src/linux/machine-lock.ts";
 import { parseProgram, parseTrace, replay, runProgram } from "../../src/script/index.ts";
 import { createLinuxMachine, LinuxHost } from "../../src/script/linux-machine.ts";
-import { LIVE_TIMEOUT_MS, needsMemoryCgroup, needsZram } from "../support/live.ts";
+import { LIVE_TIMEOUT_MS, needsMemoryCgroup, needsZram, untilSwapIsFree } from "../support/live.ts";
 import { lacking } from "../support/requirement.ts";
 import { recordedLines } from "../support/trace-fixtures.ts";
 
@@ -139,26 +139,28 @@ describe("ptemark run --backend linux", () => {
     "madvise A v0 0 1 PAGEOUT",
     "read A v0 0 1",
   ];
-  const ptemark = (args: readonly string[], options: { uid?: number } = {}) =>
-    spawnSync(process.execPath, [MAIN, ...args], {
+  async function ptemark(args: readonly string[], options: { uid?: number } = {}) {
+    await untilSwapIsFree();
+    return spawnSync(process.execPath, [MAIN, ...args], {
       cwd: folder,
       encoding: "utf8",
       env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined },
       ...options,
     });
+  }
 
-  test("shows the steps, or prints a trace that conform takes", TIMEOUT, (context) => {
+  test("shows the steps, or prints a trace that conform takes", TIMEOUT, async (context) => {
     needsZram(context);
     needsMemoryCgroup(context);
     writeFileSync(join(folder, "program.ops"), PROGRAM.join("\n"));
-    const shown = ptemark(["run", "--backend", "linux", "program.ops"]);
+    const shown = await ptemark(["run", "--backend", "linux", "program.ops"]);
     expect(shown.stderr).toBe("");
     expect(shown.status).toBe(0);
     expect(shown.stdout).toContain("  4  madvise A v0 0 1 PAGEOUT\n     A v0          .P   was PP\n");
     expect(shown.stdout).toContain("     o0            SR   was RR\n");
     expect(shown.stdout).toContain("  5  read A v0 0 1  = 3\n");
 
-    const json = ptemark(["run", "--backend", "linux", "--json", "program.ops"]).stdout;
+    const { stdout: json } = await ptemark(["run", "--backend", "linux", "--json", "program.ops"]);
     const trace = parseTrace(json, { file: "stdout" });
     expect(trace).toMatchObject({
       id: "program",
@@ -168,9 +170,9 @@ describe("ptemark run --backend linux", () => {
     expect(trace.steps).toHaveLength(PROGRAM.length);
   });
 
-  test("says what is missing to somebody else than root, exit code 3", TIMEOUT, (context) => {
+  test("says what is missing to somebody else than root, exit code 3", TIMEOUT, async (context) => {
     needsZram(context);
-    const { status, stderr } = ptemark(["conform", "--live"], { uid: 65534 });
+    const { status, stderr } = await ptemark(["conform", "--live"], { uid: 65534 });
     if (/EACCES|Cannot find module/.test(stderr)) lacking(context, "needs a checkout that others may read");
     expect(stderr).toMatch(/^ptemark: zram: root \(CAP_SYS_ADMIN/);
     expect(status).toBe(3);

@@ -2,6 +2,7 @@
 import process from "node:process";
 import type { TestContext } from "vitest";
 import { MemoryCgroup } from "../../src/linux/cgroup.ts";
+import { MachineLock } from "../../src/linux/machine-lock.ts";
 import { SwapFile } from "../../src/linux/swap-file.ts";
 import { ZramSwap } from "../../src/linux/zram.ts";
 import { lacking } from "./requirement.ts";
@@ -29,4 +30,9 @@ export function needsSwapFile(context: TestContext): void {
 export function needsMemoryCgroup(context: TestContext): void {
   needsRoot(context);
   needs(context, MemoryCgroup.obstacle());
+}
+
+/** Waits for whoever has swap. A command waits too, but less long than the tests of all files may take. */
+export async function untilSwapIsFree(): Promise<void> {
+  using _lock = await MachineLock.acquire({ waitMs: LIVE_TIMEOUT_MS });
 }
