@@ -20,7 +20,7 @@ export interface MachineLockOptions {
   /** How long to wait for another holder. */
   readonly waitMs?: number;
   /** The lock file; there is one for all by default. */
-  readonly path?: string;
+  readonly lockPath?: string;
 }
 
 export class MachineLock implements Disposable {
@@ -32,19 +32,30 @@ export class MachineLock implements Disposable {
     this.fd = fd;
   }
 
-  /** Waits for the lock. Throws a {@link LinuxError} that names the holder when the time is up. */
+  /**
+   * Waits for the lock. Throws a {@link LinuxError} that names the holder when the time is up.
+   *
+   * Who waits holds another lock, that of the next in turn: so one that lets go and comes back at once finds it taken,
+   * and does not overtake.
+   */
   static async acquire({
     waitMs = DEFAULT_WAIT_MS,
-    path = LOCK_PATH,
+    lockPath = LOCK_PATH,
   }: MachineLockOptions = {}): Promise<MachineLock> {
+    const deadline = Date.now() + waitMs;
+    const late = (): LinuxError => {
+      const holder = readFileSync(lockPath, "utf8").trim();
+      return new LinuxError({ call: `lock ${lockPath}`, needs: `process ${holder} to let it go` });
+    };
+    using _turn = await MachineLock.#wait(`${lockPath}.next`, deadline, late);
+    return await MachineLock.#wait(lockPath, deadline, late);
+  }
+
+  static async #wait(path: string, deadline: number, late: () => LinuxError): Promise<MachineLock> {
     const lock = new MachineLock(openLockFile(path));
     try {
-      const end = Date.now() + waitMs;
       while (!tryLock(lock.fd)) {
-        if (Date.now() >= end) {
-          const holder = readFileSync(path, "utf8").trim();
-          throw new LinuxError({ call: `lock ${path}`, needs: `process ${holder} to let it go` });
-        }
+        if (Date.now() >= deadline) throw late();
         await sleep(POLL_MS);
       }
       ftruncateSync(lock.fd);

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { ZramSwap } from "../../src/linux/zram.ts";
 import { expectAgreement, expectCommandAgrees } from "../support/agreement.ts";
-import { LIVE_TIMEOUT_MS, needs, needsMemoryCgroup, needsZram } from "../support/live.ts";
+import { LIVE_TIMEOUT_MS, LOCK_WAIT_MS, needs, needsMemoryCgroup, needsZram } from "../support/live.ts";
 import { PostgresServer } from "../support/postgresql.ts";
 
 const MIB = 1 << 20;
@@ -19,7 +19,7 @@ test.for([
     needsZram(context);
     needsMemoryCgroup(context);
     needs(context, PostgresServer.obstacle());
-    using _zram = await ZramSwap.create({ sizeBytes: 512 * MIB, waitMs: LIVE_TIMEOUT_MS });
+    using _zram = await ZramSwap.create({ sizeBytes: 512 * MIB, waitMs: LOCK_WAIT_MS });
     using server = await PostgresServer.start({
       shared_buffers: "256MB",
       shared_memory_type: type,

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { ZramSwap } from "../../src/linux/zram.ts";
 import { expectAgreement, expectCommandAgrees } from "../support/agreement.ts";
-import { LIVE_TIMEOUT_MS, needs, needsMemoryCgroup, needsZram } from "../support/live.ts";
+import { LIVE_TIMEOUT_MS, LOCK_WAIT_MS, needs, needsMemoryCgroup, needsZram } from "../support/live.ts";
 import { QemuGuest } from "../support/qemu.ts";
 
 const MIB = 1 << 20;
@@ -12,7 +12,7 @@ test("a guest's memory in a memfd", { timeout: LIVE_TIMEOUT_MS }, async (context
   needsZram(context);
   needsMemoryCgroup(context);
   needs(context, QemuGuest.obstacle());
-  using _zram = await ZramSwap.create({ sizeBytes: 512 * MIB, waitMs: LIVE_TIMEOUT_MS });
+  using _zram = await ZramSwap.create({ sizeBytes: 512 * MIB, waitMs: LOCK_WAIT_MS });
   using guest = await QemuGuest.start({ sizeBytes: 256 * MIB, filledPages: FILLED_PAGES });
   const { cgroup, pid } = guest.confined;
   cgroup.setLimit(128 * MIB);

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -12,13 +13,19 @@ import { MachineLock } from "../../src/linux/machine-lock.ts";
 import { SwapFile } from "../../src/linux/swap-file.ts";
 import type { SwapSpace } from "../../src/linux/swap-space.ts";
 import { ZramSwap } from "../../src/linux/zram.ts";
-import { LIVE_TIMEOUT_MS, needsMemoryCgroup, needsSwapFile, needsZram } from "../support/live.ts";
+import {
+  LIVE_TIMEOUT_MS,
+  LOCK_WAIT_MS,
+  needsMemoryCgroup,
+  needsSwapFile,
+  needsZram,
+} from "../support/live.ts";
 import { SharedMemory } from "../support/shared-memory.ts";
 
 /** The library as it is published: another process can't load the sources. */
 const BUILT = fileURLToPath(new URL("../../dist/linux/", import.meta.url));
 const SIZE_BYTES = 16 << 20;
-const WAIT = { waitMs: LIVE_TIMEOUT_MS };
+const WAIT = { waitMs: LOCK_WAIT_MS };
 
 function isOn({ path }: { path: string }): boolean {
   return readFileSync("/proc/swaps", "utf8").includes(`${path} `);
@@ -72,6 +79,27 @@ test("pages are swapped out to a file and back", { timeout: LIVE_TIMEOUT_MS }, a
   }
   expect(isOn(file)).toBe(false);
   expect(existsSync(file.path)).toBe(false);
+});
+
+test("a swap file has the path that is asked for, on a disk only", {
+  timeout: LIVE_TIMEOUT_MS,
+}, async (context) => {
+  needsSwapFile(context);
+  const folder = mkdtempSync(join(process.cwd(), "node_modules", ".ptemark-test-"));
+  const path = join(folder, "swapfile");
+  try {
+    {
+      using file = await SwapFile.create({ sizeBytes: SIZE_BYTES, path, ...WAIT });
+      expect(file.path).toBe(path);
+      expect(isOn(file)).toBe(true);
+      await expect(MachineLock.acquire({ waitMs: 0 })).rejects.toThrow(`process ${process.pid} to let it go`);
+    }
+    expect(existsSync(path)).toBe(false);
+    const inMemory = SwapFile.create({ sizeBytes: SIZE_BYTES, path: "/dev/shm/ptemark-test-swap", ...WAIT });
+    await expect(inMemory).rejects.toThrow("a folder on ext4");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test("an algorithm that the kernel lacks is refused, with those it has, and nothing is left", {

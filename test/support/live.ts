@@ -7,8 +7,9 @@ import { SwapFile } from "../../src/linux/swap-file.ts";
 import { ZramSwap } from "../../src/linux/zram.ts";
 import { lacking } from "./requirement.ts";
 
-/** Waiting for the machine lock, which other test files hold for as long as they need swap. */
-export const LIVE_TIMEOUT_MS = 300_000;
+/** Of a test that waits for the machine lock, which others hold for as long as they need swap; and of the wait. */
+export const LIVE_TIMEOUT_MS = 900_000;
+export const LOCK_WAIT_MS = 840_000;
 
 /** Skips for what is missing, if anything is. */
 export function needs(context: TestContext, what: string | undefined): void {
