@@ -90,9 +90,7 @@ describe("elsewhere than on Linux", () => {
 
   test.each([["doctor"], ["scan 1"], ["scan --all"]])("%s says what it needs", (command) => {
     const { status, stderr } = ptemark(command.split(" "), { env });
-    expect(stderr).toMatch(
-      /^ptemark: ptemark\/linux: a running Linux kernel on x86-64 .*, and this is darwin on /,
-    );
+    expect(stderr).toMatch(/^ptemark: ptemark\/linux: a Linux kernel on x86-64 .*, and this is darwin on /);
     expect(stderr).toContain("the model (ptemark/model) runs anywhere");
     expect(status).toBe(3);
   });

@@ -12,8 +12,8 @@ export class InputError extends Error {
 }
 
 /**
- * Exit codes, besides 0: what was asked to be found was found (a divergence), or only a part could be told; the input
- * can't be used; it is not permitted, or this kernel can't; a bug of ours.
+ * Exit codes, besides 0: what was asked to be found was found (a divergence), or only a part could be told;
+ * the input can't be used; it is not permitted, or this kernel can't; a bug of ours.
  */
 export const EXIT = { FOUND: 1, BAD_INPUT: 2, NOT_POSSIBLE: 3, BUG: 70 } as const;
 
@@ -42,5 +42,6 @@ export function exitCodeOf(error: unknown): number {
   if ([InputError, ScriptError, ConfigError, WorkloadError].some((known) => error instanceof known))
     return EXIT.BAD_INPUT;
   if (!(error instanceof LinuxError)) return EXIT.BUG;
-  return error.code === "ESRCH" ? EXIT.BAD_INPUT : EXIT.NOT_POSSIBLE; // no such process: a pid that can't be used
+  // No such process: the pid is an input that can't be used.
+  return error.code === "ESRCH" ? EXIT.BAD_INPUT : EXIT.NOT_POSSIBLE;
 }

@@ -4,7 +4,9 @@ import { Command } from "commander";
 import { reportFailure } from "./errors.ts";
 import { version } from "./version.ts";
 
-/** Only what was asked for is loaded: the rooms behind a command take longer to load than a small scan takes. */
+/**
+ * Only what was asked for is loaded: the rooms behind a command take longer to load than a small scan takes.
+ */
 const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
   doctor: async () => (await import("./doctor.ts")).addDoctor,
   scan: async () => (await import("./scan.ts")).addScan,
@@ -43,8 +45,8 @@ Examples:
   ptemark series                  the RFC's four patches, and what each is for
   ptemark explore                 all programs within a scope, and what goes wrong in them
 
-Exit codes: 0 all is well; 1 the model is not as expected, or only a part could be told; 2 the input can't be used;
-3 it is not permitted, or this kernel can't.`,
+Exit codes: 0 all is well; 1 the model is not as expected, or only a part could be told; 2 the input can't
+be used; 3 it is not permitted, or this kernel can't.`,
   );
 const named = COMMANDS[process.argv[2] ?? ""];
 for (const load of named ? [named] : Object.values(COMMANDS)) (await load())(program);

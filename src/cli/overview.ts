@@ -16,7 +16,7 @@ import type { Mapping } from "../residency/target.ts";
 import { EXIT } from "./errors.ts";
 import { Progress } from "./progress.ts";
 import { csvLine } from "./scan-csv.ts";
-import { columnsOf, Footnotes, grouped, kib } from "./scan-table.ts";
+import { columnsOf, Footnotes, grouped, inColumn, kib } from "./scan-table.ts";
 import { counted, printable, STATE_COLUMNS } from "./scan-words.ts";
 
 /** An object as a whole is present nowhere, and it is not on a disk. */
@@ -99,7 +99,8 @@ function toText({ objects, totals, processes }: MachineOverview): string {
     "\n",
     table,
     notes.render(),
-    `In swap: ${kibOr0(pagesInSwap(totals))} of shared memory in ${counted(swapped.length, "object")}, each counted once`,
+    `In swap: ${kibOr0(pagesInSwap(totals))} of shared memory in `,
+    `${counted(swapped.length, "object")}, each counted once`,
     `${describeSwaps()}.\n`,
     others.length > 0
       ? `${counted(others.length, "other object")} with nothing in swap: ${kibOr0(memoryOf(others))}.\n`
@@ -113,7 +114,7 @@ function row(
   notes: Footnotes,
 ): string[] {
   const mark = note === "" ? "" : pc.dim(` ${notes.mark(note)}`);
-  const cells = columns.map((state) => (state === "swapped" ? pc.red : String)(kib(counts[state])));
+  const cells = columns.map((state) => inColumn(state, counts));
   return [kib(pages), ...cells, `${printable(name)}${mark}`, describeHolders(holders)];
 }
 

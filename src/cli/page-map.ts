@@ -1,6 +1,6 @@
 /**
- * A mapping drawn in the terminal: each cell is a run of pages, in the colour of the state that most of them have. In a
- * mixed cell the second most shows through. Without colours, letters: small ones for mixed cells.
+ * A mapping drawn in the terminal: each cell is a run of pages, in the colour of the state that most of them
+ * have. In a mixed cell the second most shows through. Without colours, letters: small ones for mixed cells.
  */
 
 import pc from "picocolors";
@@ -39,7 +39,9 @@ export interface PageMapLayout {
   readonly columns: number;
   /** Rows at most; cells get more pages instead. */
   readonly rowsMax: number;
-  /** Whether to draw in colours; by default where the terminal has them and the user has not said NO_COLOR. */
+  /**
+   * Whether to draw in colours; by default where the terminal has them and the user has not said NO_COLOR.
+   */
   readonly inColour?: boolean;
 }
 
@@ -137,7 +139,9 @@ export function pageMapLegend(states: readonly PageState[], inColour = pc.isColo
   return [...entries, mixed].join("  ");
 }
 
-/** The shares that states have, as a bar: in the order of {@link PAGE_STATES}, but what is unknown is last. */
+/**
+ * The shares that states have, as a bar: in the order of {@link PAGE_STATES}, but what is unknown is last.
+ */
 export function stateBar(counts: StateCounts, columns: number, inColour = pc.isColorSupported): string {
   const [unknown, ...known] = PAGE_STATES;
   const order = [...known, unknown];

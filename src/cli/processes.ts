@@ -47,7 +47,9 @@ function isNamed(pid: number, name: string): boolean {
   }
 }
 
-/** Throws for a process that has no memory to look at: a LinuxError ESRCH if there is none, or an InputError. */
+/**
+ * Throws for a process that has no memory to look at: a LinuxError ESRCH if there is none, or an InputError.
+ */
 export function refuseWithoutMemory(pid: number): void {
   const name = processName(pid);
   const { State = "", VmSize } = readStatus(pid);

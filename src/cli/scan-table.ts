@@ -25,7 +25,16 @@ export function kib(pages: number): string {
   return pages === 0 ? pc.dim("-") : grouped(pages * KIB_PER_PAGE);
 }
 
-/** 1234567 as 1,234,567. Not by toLocaleString: that loads the languages of the world, for longer than a scan takes. */
+/** What is swapped stands out. */
+export function inColumn(state: PageState, counts: StateCounts): string {
+  const amount = kib(counts[state]);
+  return state === "swapped" && counts.swapped > 0 ? pc.red(amount) : amount;
+}
+
+/**
+ * 1234567 as 1,234,567. Not by toLocaleString: that loads the languages of the world, for longer than a scan
+ * takes.
+ */
 export function grouped(number: number): string {
   return String(number).replace(/\B(?=(\d{3})+$)/g, ",");
 }
@@ -35,8 +44,8 @@ export function terminalWidth(): number {
 }
 
 /**
- * Rows of cells as lines, numbers to the right. By hand: a process may have thousands of mappings, and the package that
- * draws our other tables takes as long to load and to draw as all the rest of a small scan.
+ * Rows of cells as lines, numbers to the right. By hand: a process may have thousands of mappings, and the
+ * package that draws our other tables takes as long to load and to draw as all the rest of a small scan.
  */
 export function columnsOf(rows: readonly (readonly string[])[], leftAligned: ReadonlySet<number>): string {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => widthOf(row[column]))));
@@ -70,7 +79,7 @@ function renderMapping(
   states: readonly PageState[],
   notes: Footnotes,
 ): string[] {
-  const cells = states.map((state) => (state === "swapped" ? pc.red : String)(kib(counts[state])));
+  const cells = states.map((state) => inColumn(state, counts));
   const sharing = mapping.kind === "shmem" && !mapping.shared ? " private" : "";
   const mark = note === "" ? "" : pc.dim(` ${notes.mark(note)}`);
   const address = mapping.start.toString(16).padStart(12, "0");

@@ -1,6 +1,6 @@
 /**
- * What this kernel and our privileges allow. Each feature is tried, on ourselves or a child of our own; nothing is
- * concluded from a version.
+ * What this kernel and our privileges allow. Each feature is tried, on ourselves or a child of our own;
+ * nothing is concluded from a version.
  */
 
 import { closeSync, ftruncateSync, readFileSync, statSync } from "node:fs";
@@ -57,7 +57,10 @@ export interface Capabilities {
   readonly findings: readonly Finding[];
 }
 
-/** How a thing is looked for: `look` tells what it saw, or throws a {@link LinuxError} that tells why it is not there. */
+/**
+ * How a thing is looked for: `look` tells what it saw, or throws a {@link LinuxError} that tells why it is
+ * not there.
+ */
 export interface Probe extends Omit<Finding, "available" | "reason"> {
   readonly look: () => string;
 }
@@ -76,7 +79,10 @@ export function missing(what: string): LinuxError {
   return new LinuxError({ call: what });
 }
 
-/** Tries all there is to try of the machine. Takes a fifth of a second: one of the trials is whether a call hangs. */
+/**
+ * Tries all there is to try of the machine. Takes a fifth of a second: one of the trials is whether a call
+ * hangs.
+ */
 export function capabilities(): Capabilities {
   return { kernel: release(), findings: [...LOOKING, ...ATTACHING, ...MOVING].map(tryProbe) };
 }
@@ -206,7 +212,7 @@ const ATTACHING: readonly Probe[] = [
   {
     name: "guard regions over armed pages",
     limits: "attaching",
-    cost: "a process that installs guard regions (MADV_GUARD_INSTALL) while attached hangs and has to be killed",
+    cost: "a process that makes guard regions (MADV_GUARD_INSTALL) while attached hangs and must be killed",
     remedy:
       "a kernel in which the call returns; until then, don't attach to processes that use guard regions",
     look: lookAtGuardRegions,

@@ -1,6 +1,7 @@
 /**
- * Whether this kernel has a fault that attaching must know of: MADV_GUARD_INSTALL over a write-protected page of shared
- * memory never returns, and the process can only be killed (seen on 6.18). It is tried in a process of our own.
+ * Whether this kernel has a fault that attaching must know of: MADV_GUARD_INSTALL over a write-protected page
+ * of shared memory never returns, and the process can only be killed (seen on 6.18). It is tried in a process
+ * of our own.
  */
 
 import {
@@ -23,8 +24,9 @@ import { USERFAULTFD_FLAGS, Userfaultfd } from "./userfaultfd.ts";
 const HANGS_AFTER_MS = 100;
 
 /**
- * What becomes of MADV_GUARD_INSTALL over an armed page: it is done, never returns, or the kernel has no guard regions
- * there and says so. Throws a LinuxError where this can't be tried: without ptrace or userfaultfd.
+ * What becomes of MADV_GUARD_INSTALL over an armed page: it is done, never returns, or the kernel has no
+ * guard regions there and says so. Throws a LinuxError where this can't be tried: without ptrace or
+ * userfaultfd.
  */
 export function tryGuardOverArmedPage(): "done" | "hangs" | "refused" {
   using driven = DrivenProcess.spawn();

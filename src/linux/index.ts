@@ -1,7 +1,7 @@
 /**
- * The running kernel, by its real system calls. Linux on x86-64 only: elsewhere the import throws a `LinuxError` that
- * says so. A failure is a `LinuxError`: errno's name, the call, and what is missing. What has a `Symbol.dispose` holds a
- * descriptor, a mapping or a process until it is disposed of.
+ * The running kernel, by its real system calls. Linux on x86-64 only: elsewhere the import throws a
+ * `LinuxError` that says so. A failure is a `LinuxError`: errno's name, the call, and what is missing. What
+ * has a `Symbol.dispose` holds a descriptor, a mapping or a process until it is disposed of.
  */
 export { type Ability, type Capabilities, capabilities, type Finding } from "./capabilities.ts";
 export { MemoryCgroup, type MemoryHierarchy } from "./cgroup.ts";

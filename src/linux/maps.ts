@@ -17,13 +17,17 @@ export interface MapsEntry {
   readonly shared: boolean;
   /** Where in the file the mapping starts. */
   readonly offsetBytes: number;
-  /** Of the file's file system: major and minor number as the kernel writes them, "fe:00"; "00:00" if there is no file. */
+  /**
+   * Of the file's file system: major and minor number as the kernel writes them, "fe:00"; "00:00" if there is
+   * no file.
+   */
   readonly device: string;
   /** 0 if there is no file. */
   readonly inode: number;
   /**
-   * The file's path, or what the kernel calls the mapping: "[heap]", "[anon:name]", "" for nameless memory. Shared
-   * anonymous memory is "/dev/zero", a memfd "/memfd:NAME", a SysV segment "/SYSV" and its key: all of them deleted.
+   * The file's path, or what the kernel calls the mapping: "[heap]", "[anon:name]", "" for nameless memory.
+   * Shared anonymous memory is "/dev/zero", a memfd "/memfd:NAME", a SysV segment "/SYSV" and its key: all of
+   * them deleted.
    */
   readonly path: string;
   /** The file has no path any more; " (deleted)", which the kernel puts behind the path, is left off. */
@@ -35,9 +39,9 @@ const LINE =
   /^([0-9a-f]+)-([0-9a-f]+) ([r-])([w-])([x-])([sp]) ([0-9a-f]+) ([0-9a-f]+:[0-9a-f]+) (\d+) *(.*)$/;
 
 /**
- * The mappings of a process, in order of address: none for a zombie or a kernel thread. Throws a LinuxError: ESRCH if
- * there is no such process, EACCES without ptrace read access. A mapping that changes during the read may be seen as
- * it was before or after, but none is seen twice.
+ * The mappings of a process, in order of address: none for a zombie or a kernel thread. Throws a LinuxError:
+ * ESRCH if there is no such process, EACCES without ptrace read access. A mapping that changes during the
+ * read may be seen as it was before or after, but none is seen twice.
  */
 export function readMaps(pid: number): MapsEntry[] {
   return parseMaps(readProcFile(pid, "maps"));
@@ -73,7 +77,10 @@ export function parseMapsLine(line: string): MapsEntry | undefined {
   };
 }
 
-/** The link to the file that is mapped from `start` to `end`. To follow it takes CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN. */
+/**
+ * The link to the file that is mapped from `start` to `end`. To follow it takes CAP_CHECKPOINT_RESTORE or
+ * CAP_SYS_ADMIN.
+ */
 export function mapFilesPath(pid: number, { start, end }: Pick<MapsEntry, "start" | "end">): string {
   return `/proc/${pid}/map_files/${start.toString(16)}-${end.toString(16)}`;
 }

@@ -1,8 +1,9 @@
 /**
- * An object that a process maps (a file, a memfd, a segment of shared memory) seen from outside: which of its pages are
- * in memory, which have content, which are in swap. Looking brings nothing in.
+ * An object that a process maps (a file, a memfd, a segment of shared memory) seen from outside: which of its
+ * pages are in memory, which have content, which are in swap. Looking brings nothing in.
  *
- * Source: mincore(2), lseek(2), `Documentation/mm/page_cache.rst`, cachestat(2); `mm/mincore.c`, `mm/filemap.c` (6.18).
+ * Source: mincore(2), lseek(2), `Documentation/mm/page_cache.rst`, cachestat(2); `mm/mincore.c`,
+ * `mm/filemap.c` (6.18).
  */
 
 import {
@@ -53,7 +54,9 @@ export interface ObjectStamp {
 const TMPFS_MAGIC = 0x0102_1994;
 const HUGETLBFS_MAGIC = 0x9584_58f6;
 
-/** Where no object reaches: this far behind its end there is no page, and what mincore says of it is known. */
+/**
+ * Where no object reaches: this far behind its end there is no page, and what mincore says of it is known.
+ */
 const FAR_BEHIND_BYTES = 2 ** 30;
 
 const MAP_FILES_NEEDS =
@@ -78,12 +81,12 @@ export class PageCacheView implements Disposable {
   }
 
   /**
-   * Opens the object that `entry` of the process's maps is of: through `/proc/PID/map_files`, or, without the privilege
-   * for it, through a descriptor or the path that lead to the same inode.
+   * Opens the object that `entry` of the process's maps is of: through `/proc/PID/map_files`, or, without the
+   * privilege for it, through a descriptor or the path that lead to the same inode.
    *
-   * Throws a LinuxError: ENOENT if the mapping is gone, ESRCH the process; EPERM if the object may not be opened, or
-   * not be asked (the kernel then says that every page is in memory); and without a code if it is none to ask:
-   * private memory, a device, hugetlbfs.
+   * Throws a LinuxError: ENOENT if the mapping is gone, ESRCH the process; EPERM if the object may not be
+   * opened, or not be asked (the kernel then says that every page is in memory); and without a code if it is
+   * none to ask: private memory, a device, hugetlbfs.
    */
   static open(pid: number, entry: MapsEntry): PageCacheView {
     const name = entry.path || `0x${entry.start.toString(16)} of process ${pid}`;
@@ -92,8 +95,8 @@ export class PageCacheView implements Disposable {
   }
 
   /**
-   * Takes over a descriptor, and closes it when disposed of, or when this fails. Pages up to `endBytes` can be asked
-   * about, should the object grow. Throws a LinuxError if the object may not be asked.
+   * Takes over a descriptor, and closes it when disposed of, or when this fails. Pages up to `endBytes` can
+   * be asked about, should the object grow. Throws a LinuxError if the object may not be asked.
    */
   static adopt(
     fd: number,
@@ -112,8 +115,8 @@ export class PageCacheView implements Disposable {
   }
 
   /**
-   * Sets `resident[i]` to 1 if page `first + i` is in memory, in the page cache or in the swap cache, else to 0.
-   * Throws a LinuxError if the kernel has no memory to answer.
+   * Sets `resident[i]` to 1 if page `first + i` is in memory, in the page cache or in the swap cache, else to
+   * 0. Throws a LinuxError if the kernel has no memory to answer.
    */
   mincore(first: number, pages: number, resident: Uint8Array): void {
     const known = Math.max(0, Math.min(pages, this.#mappedPages - first));
@@ -154,7 +157,10 @@ export class PageCacheView implements Disposable {
     return this.#cachestatRefusal;
   }
 
-  /** Counts pages; undefined where {@link cachestatRefusal} tells why not. The range may go beyond the object's end. */
+  /**
+   * Counts pages; undefined where {@link cachestatRefusal} tells why not. The range may go beyond the
+   * object's end.
+   */
   cachestat(first: number, pages: number): CacheCounts | undefined {
     if (this.cachestatRefusal !== "") return undefined;
     if (pages === 0) return { cached: 0, evicted: 0 }; // a length of 0 would be the whole rest
@@ -187,7 +193,10 @@ interface OpenObject {
   readonly lengthBytes: number;
 }
 
-/** cachestat's arguments: a range (offset, length), and five counts; 64 bits each. They serve one call at a time. */
+/**
+ * cachestat's arguments: a range (offset, length), and five counts; 64 bits each. They serve one call at a
+ * time.
+ */
 const range = new Uint32Array(4);
 const counts = new Uint32Array(10);
 const rangeAddress = addressOf(range);
@@ -220,7 +229,10 @@ function describeCachestatError(code: string): string {
   return `${code}: ${needs[code] ?? "cachestat failed"}`;
 }
 
-/** A mapping to ask mincore about. Nothing touches it, so that it has no page-table entries and the cache is asked. */
+/**
+ * A mapping to ask mincore about. Nothing touches it, so that it has no page-table entries and the cache is
+ * asked.
+ */
 function mmapUntouched(fd: number, offsetBytes: number, lengthBytes: number): Pointer {
   return mmap({ lengthBytes, prot: PROT_READ, flags: MAP_SHARED, fd, offsetBytes });
 }
@@ -237,7 +249,7 @@ function refuseUnaskable({ fd, name, fileSystem, lengthBytes }: OpenObject): voi
       code: "EPERM",
       call: `mincore of ${name}`,
       needs:
-        "to own the object, to be allowed to write it, or CAP_FOWNER; the kernel answers others that all is in memory",
+        "to own the object, to be allowed to write it, or CAP_FOWNER; others are told that all is in memory",
     });
   }
 }

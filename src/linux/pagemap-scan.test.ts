@@ -94,7 +94,7 @@ describe("PAGEMAP_SCAN", () => {
     ).toThrow(/PAGEMAP_SCAN of process .* EPERM: every page .* registered/);
   });
 
-  test("protects what is present, in as many calls as it takes, and tells later what was written", (context) => {
+  test("protects what is present, in as many calls as it takes; later tells what was written", (context) => {
     const pages = 100;
     using memory = new SharedMemory(pages);
     const userfaultfd = asyncUserfaultfd(context);

@@ -1,6 +1,6 @@
 /**
- * The PAGEMAP_SCAN ioctl (6.7): runs of pages of one kind, found by the kernel, and write-protected on the way if
- * wanted. Source: `Documentation/admin-guide/mm/pagemap.rst`, `include/uapi/linux/fs.h` (6.18).
+ * The PAGEMAP_SCAN ioctl (6.7): runs of pages of one kind, found by the kernel, and write-protected on the
+ * way if wanted. Source: `Documentation/admin-guide/mm/pagemap.rst`, `include/uapi/linux/fs.h` (6.18).
  */
 
 import { encodePmScanArg, PAGE_REGION_BYTES, PAGEMAP_SCAN } from "../abi/index.ts";
@@ -36,7 +36,7 @@ const ARG_WALK_END = 4 * 2;
 const NEEDS: Readonly<Record<string, string>> = {
   ENOTTY: "PAGEMAP_SCAN, which Linux has since 6.7",
   EPERM:
-    "every page of the range to be registered for asynchronous write-protection through userfaultfd (Linux 6.7)",
+    "every page of the range to be registered for asynchronous write-protection (userfaultfd, Linux 6.7)",
 };
 
 /** Scans pagemaps, with one vector for the regions that is used again. */
@@ -51,8 +51,9 @@ export class PagemapScanner {
   }
 
   /**
-   * Scans the whole range, in as many calls as it takes, and calls back for each region in order. Nothing is found in a
-   * process that has ended. A region may come in two parts, where a call ended. Returns how many there were.
+   * Scans the whole range, in as many calls as it takes, and calls back for each region in order. Nothing is
+   * found in a process that has ended. A region may come in two parts, where a call ended. Returns how many
+   * there were.
    */
   scan(pagemap: PagemapFile, request: ScanRequest, visit: VisitRegion): number {
     const vectorLength = this.#vector.length / REGION_WORDS;

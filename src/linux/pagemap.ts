@@ -1,6 +1,6 @@
 /**
- * `/proc/PID/pagemap`: a 64-bit entry a page of a process's address space (its layout: `ptemark/abi`). Reading it
- * faults nothing in. Source: `Documentation/admin-guide/mm/pagemap.rst` (6.18).
+ * `/proc/PID/pagemap`: a 64-bit entry a page of a process's address space (its layout: `ptemark/abi`).
+ * Reading it faults nothing in. Source: `Documentation/admin-guide/mm/pagemap.rst` (6.18).
  */
 
 import { closeSync, openSync, readSync } from "node:fs";
@@ -35,8 +35,9 @@ export class PagemapFile implements Disposable {
   }
 
   /**
-   * Reads entries into `words`, low word then high word a page, from page number `firstPage` (address / 4096) on.
-   * Returns how many pages were read: fewer than fit where the address space ends, 0 when the process has ended.
+   * Reads entries into `words`, low word then high word a page, from page number `firstPage` (address / 4096)
+   * on. Returns how many pages were read: fewer than fit where the address space ends, 0 when the process has
+   * ended.
    */
   read(firstPage: number, words: Uint32Array): number {
     const wantedBytes = words.byteLength - (words.byteLength % PAGEMAP_ENTRY_BYTES);
@@ -60,8 +61,8 @@ export class PagemapFile implements Disposable {
   }
 
   /**
-   * Calls back with the entries of the pages from `firstPage` on, a chunk at a time, in one buffer that is used again.
-   * Returns how many pages there were: fewer than asked for as {@link read} tells.
+   * Calls back with the entries of the pages from `firstPage` on, a chunk at a time, in one buffer that is
+   * used again. Returns how many pages there were: fewer than asked for as {@link read} tells.
    */
   forEachChunk(
     firstPage: number,
@@ -86,8 +87,8 @@ export class PagemapFile implements Disposable {
 }
 
 /**
- * Whether pagemap shows this process frame numbers, swap types and swap offsets: that takes CAP_SYS_ADMIN in the
- * initial user namespace; without it they read as 0. Found out on a page of our own.
+ * Whether pagemap shows this process frame numbers, swap types and swap offsets: that takes CAP_SYS_ADMIN in
+ * the initial user namespace; without it they read as 0. Found out on a page of our own.
  */
 export function pagemapShowsFrames(): boolean {
   const pointer = mmap({

@@ -21,8 +21,9 @@ export interface ProcessCapabilities {
 }
 
 /**
- * Tries all there is to try of a process, as far as it goes: no more is told of one that has no memory (a zombie, a
- * kernel thread), or that may not be looked at. Throws a LinuxError ESRCH if there is no such process.
+ * Tries all there is to try of a process, as far as it goes: no more is told of one that has no memory (a
+ * zombie, a kernel thread), or that may not be looked at. Throws a LinuxError ESRCH if there is no such
+ * process.
  */
 export function processCapabilities(pid: number): ProcessCapabilities {
   const name = processName(pid);
@@ -156,7 +157,10 @@ function lookAtUser(pid: number): string {
   return `both are user ${ours}`;
 }
 
-/** Asks for a descriptor that no process has: access is checked before it is looked for, by the rules of attaching. */
+/**
+ * Asks for a descriptor that no process has: access is checked before it is looked for, by the rules of
+ * attaching.
+ */
 function lookAtAttachAccess(pid: number): string {
   using pidfd = Pidfd.open(pid);
   try {

@@ -17,9 +17,10 @@ export interface AddressRange {
 const RANGES_MAX = 1024;
 
 /**
- * Returns how many bytes the kernel has taken the advice for, up to the first range that is not mapped. That says
- * nothing of what became of them: PAGEOUT leaves pages that another process maps too, pages in the cache that this
- * one does not map, and files that the caller may not write, and counts them all the same. Ask afterwards.
+ * Returns how many bytes the kernel has taken the advice for, up to the first range that is not mapped. That
+ * says nothing of what became of them: PAGEOUT leaves pages that another process maps too, pages in the cache
+ * that this one does not map, and files that the caller may not write, and counts them all the same. Ask
+ * afterwards.
  *
  * Throws a LinuxError: EPERM without CAP_SYS_NICE and ptrace read access, ESRCH when the process has ended.
  */

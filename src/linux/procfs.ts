@@ -1,6 +1,6 @@
 /**
- * `/proc`: how its files are read and what their errors mean, which processes there are, counters of the machine.
- * Source: `Documentation/filesystems/proc.rst`, proc_pid_stat(5) (6.18).
+ * `/proc`: how its files are read and what their errors mean, which processes there are, counters of the
+ * machine. Source: `Documentation/filesystems/proc.rst`, proc_pid_stat(5) (6.18).
  */
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -11,8 +11,8 @@ export const PTRACE_READ_NEEDS =
   "ptrace read access (be root, have CAP_SYS_PTRACE, or be the same user as a process that is dumpable)";
 
 /**
- * What a failure of node:fs on a file of a process means. A process that has ended is ESRCH, wherever it was noticed.
- * `needs` tells for an error's code what is missing, where it is not the usual.
+ * What a failure of node:fs on a file of a process means. A process that has ended is ESRCH, wherever it was
+ * noticed. `needs` tells for an error's code what is missing, where it is not the usual.
  */
 export function procError(
   error: unknown,
@@ -34,7 +34,10 @@ export function noSuchProcess(pid: number, call: string): LinuxError {
   return new LinuxError({ code: "ESRCH", call, needs: `there is no process ${pid} (any more)` });
 }
 
-/** The text of `/proc/PID/FILE`. Throws a {@link LinuxError}: ESRCH if the process has ended, EACCES without access. */
+/**
+ * The text of `/proc/PID/FILE`. Throws a {@link LinuxError}: ESRCH if the process has ended, EACCES without
+ * access.
+ */
 export function readProcFile(pid: number, file: string): string {
   const path = `/proc/${pid}/${file}`;
   try {
@@ -76,7 +79,10 @@ export function commandLine(pid: number): string[] {
   return readProcFile(pid, "cmdline").split("\0").slice(0, -1);
 }
 
-/** When the process started, clock ticks since boot: with the pid, it tells a process from one that came after. */
+/**
+ * When the process started, clock ticks since boot: with the pid, it tells a process from one that came
+ * after.
+ */
 export function processStartTime(pid: number): number {
   return Number(statFields(readProcFile(pid, "stat"))[22 - 3]);
 }

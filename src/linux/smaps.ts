@@ -9,11 +9,15 @@ import { readProcFile } from "./procfs.ts";
 /** A mapping, with what the kernel counts in it. */
 export interface SmapsEntry extends MapsEntry {
   /**
-   * By the kernel's name, in bytes: "Rss", "Pss", "Swap". Of shared memory, Swap counts what the object has in swap
-   * in this range, whoever put it there, and SwapPss counts nothing. THPeligible and ProtectionKey are no bytes.
+   * By the kernel's name, in bytes: "Rss", "Pss", "Swap". Of shared memory, Swap counts what the object has
+   * in swap in this range, whoever put it there, and SwapPss counts nothing. THPeligible and ProtectionKey
+   * are no bytes.
    */
   readonly fields: Readonly<Record<string, number>>;
-  /** Two letters each: "sh" shared, "ht" hugetlb, "uw" registered for userfaultfd write-protection, "ss" shadow stack. */
+  /**
+   * Two letters each: "sh" shared, "ht" hugetlb, "uw" registered for userfaultfd write-protection, "ss"
+   * shadow stack.
+   */
   readonly vmFlags: ReadonlySet<string>;
 }
 

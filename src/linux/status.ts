@@ -3,7 +3,10 @@
 import { LinuxError } from "./linux-error.ts";
 import { listThreads, readProcFile } from "./procfs.ts";
 
-/** The fields by the kernel's name, as it writes them: "VmSwap" is "0 kB". Which there are, depends on kernel and process. */
+/**
+ * The fields by the kernel's name, as it writes them: "VmSwap" is "0 kB". Which there are, depends on kernel
+ * and process.
+ */
 export type ProcessStatus = Readonly<Record<string, string | undefined>>;
 
 /** Throws a LinuxError: ESRCH if there is no such process. Anyone may read it. */

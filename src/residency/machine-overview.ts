@@ -8,7 +8,10 @@ import { ASK } from "./page-table-look.ts";
 import { ShmemQuestion } from "./shmem-question.ts";
 import { isRefusal, type Mapping, pagesOf } from "./target.ts";
 
-/** An object of shared memory that some process maps, as a whole: no page of it is present or not in a process. */
+/**
+ * An object of shared memory that some process maps, as a whole: no page of it is present or not in a
+ * process.
+ */
 export interface SharedObject {
   readonly id: string;
   readonly name: string;

@@ -194,7 +194,7 @@ describe("each privilege dropped in turn", () => {
     });
   });
 
-  test("CAP_SYS_PTRACE alone: page tables may be read on some kernels (CAP_PERFMON), objects not", (context) => {
+  test("CAP_SYS_PTRACE alone: page tables may be told on some kernels (CAP_PERFMON)", (context) => {
     needsRoot(context);
     withScanned((pid) => {
       const args = ["scan", pid, "--mapping", "anonymous", "--json"];
@@ -240,7 +240,7 @@ describe("each privilege dropped in turn", () => {
     });
   });
 
-  test("CAP_FOWNER and CAP_DAC_OVERRIDE: another user's object is not believed to be all in memory", (context) => {
+  test("CAP_FOWNER and CAP_DAC_OVERRIDE: another user's object is not told", (context) => {
     needsRoot(context);
     const path = `/dev/shm/ptemark-test-${process.pid}`;
     writeFileSync(path, new Uint8Array(8 * PAGE_SIZE), { mode: 0o600 });
@@ -263,7 +263,7 @@ describe("each privilege dropped in turn", () => {
     }
   });
 
-  test("all of them, an ordinary user: own private memory is told, files of others are not", async (context) => {
+  test("all of them: own private memory is told, files of others are not", async (context) => {
     needsRoot(context);
     const sleeper = spawn("/bin/sleep", ["600"], { uid: NOBODY, gid: NOBODY });
     await once(sleeper, "spawn");
