@@ -6,6 +6,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { commandsWithOutput, elided, fencedBlocks } from "./support/documents.ts";
+import { lacking } from "./support/requirement.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const TSC = fileURLToPath(import.meta.resolve("typescript/bin/tsc"));
@@ -17,11 +18,18 @@ const blocks = DOCUMENTS.flatMap((document) => {
   return fencedBlocks(text).map((block) => ({ document, ...block }));
 });
 
+/** Runs anywhere; asks the running kernel, of which it needs no privilege. */
+const EXAMPLE = "ts run";
+const LINUX_EXAMPLE = "ts run linux";
+const isExample = (info: string) => info === EXAMPLE || info === LINUX_EXAMPLE;
+const IS_LIVE = process.platform === "linux" && process.arch === "x64";
+
 describe("examples in TypeScript", () => {
   const examples = blocks
-    .filter(({ info }) => info === "ts run")
-    .map(({ document, line, body }) => ({
+    .filter(({ info }) => isExample(info))
+    .map(({ document, line, info, body }) => ({
       title: `${document}:${line}`,
+      needsLinux: info === LINUX_EXAMPLE,
       stem: `${document.replaceAll(/\W/g, "-")}-${line}`,
       // On the lines where the document has it, so that an error names them.
       source: `${"\n".repeat(line)}${body}export {};\n`,
@@ -46,7 +54,8 @@ describe("examples in TypeScript", () => {
   }, 120_000);
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  test.each(examples)("$title runs, and what it asserts holds", ({ stem }) => {
+  test.for(examples)("$title runs, and what it asserts holds", ({ stem, needsLinux }, context) => {
+    if (needsLinux && !IS_LIVE) lacking(context, "needs Linux on x86-64");
     const { status, stderr } = spawnSync(process.execPath, [join(folder, `${stem}.js`)], {
       encoding: "utf8",
     });
@@ -55,9 +64,9 @@ describe("examples in TypeScript", () => {
   });
 
   test("are all run", () => {
-    const others = blocks.filter(({ info }) => /^(ts|js)/.test(info) && info !== "ts run");
+    const others = blocks.filter(({ info }) => /^(ts|js)/.test(info) && !isExample(info));
     expect(others.map(({ document, line }) => `${document}:${line}`)).toEqual([]);
-    for (const document of ["README.md", "docs/library.md"])
+    for (const document of ["README.md", "docs/library.md", "docs/live.md"])
       expect(
         examples.some(({ title }) => title.startsWith(document)),
         document,

@@ -1,4 +1,4 @@
-/** What `attach` tells, in lines for people and in events for programs: made from what happened, and from nothing else. */
+/** What `attach` tells, in lines for people and in events for programs: made from what happened, and nothing else. */
 
 import type { AttachmentPass } from "../residency/attachment.ts";
 import type { PageState } from "../residency/page-state.ts";
@@ -52,8 +52,9 @@ export function planLines(
   warnings: readonly string[],
 ): string[] {
   const pages = mappings.reduce((sum, mapping) => sum + pagesOf(mapping), 0);
+  const size = `${counted(mappings.length, "mapping")} of shared memory, ${formatPages(pages)}`;
   return [
-    `attaching to process ${pid} (${printable(name)}): ${counted(mappings.length, "mapping")} of shared memory, ${formatPages(pages)}`,
+    `attaching to process ${pid} (${printable(name)}): ${size}`,
     ...mappings.map((mapping) => `  ${describe(mapping)}`),
     "What it costs the process, until you detach (Ctrl-C):",
     "  one thread is stopped, once, for about a millisecond, to make a userfaultfd there",
@@ -127,9 +128,10 @@ export function summaryLines(
     how === "ended"
       ? `process ${pid} (${printable(name)}) has ended, or runs another program`
       : "detached: nothing is left in the process";
+  const moved = `${swappedOut} pages swapped out, ${swappedIn} swapped in, ${written} written`;
   return [
     `${end}; after ${formatSeconds(seconds)}, ${counted(passes, "pass", "passes")}:`,
-    `  ${swappedOut} pages swapped out, ${swappedIn} swapped in, ${written} written, ${healed} stale markers taken away`,
+    `  ${moved}, ${healed} stale markers taken away`,
     `  it cost: a stop of ${stoppedMs.toFixed(2)} ms, ${written} write-protect faults at most`,
   ];
 }

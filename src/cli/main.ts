@@ -35,6 +35,8 @@ const program = new Command("ptemark")
     `
 Examples:
   sudo ptemark scan 4711          where the pages of a process are
+  sudo ptemark watch 4711         the same on the whole screen, as it goes on
+  sudo ptemark attach 4711        makes pagemap show what is swapped out, and tells what comes and goes
   ptemark doctor                  what this kernel and these privileges allow
   ptemark functional              the RFC's functional test, with its mechanism and without
   ptemark run program.ops         what each op of a program changes

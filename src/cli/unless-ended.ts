@@ -2,7 +2,7 @@ import { PAGE_SIZE } from "../abi/mman.ts";
 import { LinuxError } from "../linux/linux-error.ts";
 import type { Target } from "../residency/target.ts";
 
-/** Does something with a process. undefined: it has ended meanwhile, or runs another program (exec), which is the same here. */
+/** Does something with a process. undefined: it has ended, or runs another program (exec), which is the same here. */
 export function unlessEnded<Result>(target: Target, step: () => Result): Result | undefined {
   try {
     const result = step();

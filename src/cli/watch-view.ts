@@ -154,7 +154,8 @@ function tableLines(
   const hidden = rows.length - shown.length;
   const titles = layout.titles.map((title) => title.padStart(widthOf(title))).join(" ");
   const more = hidden === 0 ? "" : `, ${hidden} more`;
-  const header = `  ${titles}  ${"".padEnd(layout.bar)} ${"kind".slice(0, layout.kind).padEnd(layout.kind)}mapping${more}`;
+  const kind = "kind".slice(0, layout.kind).padEnd(layout.kind);
+  const header = `  ${titles}  ${"".padEnd(layout.bar)} ${kind}mapping${more}`;
   return [pc.bold(header), ...shown.map((row, i) => tableLine(row, layout, first + i === selected))];
 }
 

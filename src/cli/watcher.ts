@@ -36,8 +36,8 @@ export class Watcher implements Disposable {
   }
 
   /**
-   * Throws a LinuxError: ESRCH if there is no such process, EACCES without ptrace read access to it; and why it can't be
-   * attached to, if that is wanted.
+   * Throws a LinuxError: ESRCH if there is no such process, EACCES without ptrace read access to it; if it is to be
+   * attached to, why it can't be.
    */
   static open(pid: number, options: WatcherOptions): Watcher {
     const { isWanted, attaches } = options;
