@@ -158,6 +158,7 @@ class History implements Disposable {
     world.map(first, { kind: "anon", pages: 30 });
     if (world.host.hasHugeShmem && random.below(4) === 0) {
       const huge = world.addObject("huge", 2 * HUGE_PAGES + random.below(40));
+      huge.isHuge = true;
       const area = world.map(first, { kind: "shared", object: huge, pages: huge.truth.pagesMax });
       must("madvise HUGEPAGE", world.madvise(first, area, 0, area.pages, MADV_HUGEPAGE));
     }

@@ -132,15 +132,32 @@ function remove(world: LiveWorld, random: Random): string | undefined {
   const range = pickRange(world, random, ({ kind, object }) => kind === "shared" && object !== undefined);
   if (range?.area.object === undefined) return undefined;
   const { process, area, first, pages, text } = range;
+  splitHugePages(world, range.area.object, area.firstPage + first, area.firstPage + first + pages);
   must("madvise REMOVE", world.madvise(process, area, first, pages, MADV.REMOVE));
   range.area.object.forget(area.firstPage + first, area.firstPage + first + pages);
   return `remove ${text}`;
+}
+
+/**
+ * Splits a huge page that is in swap at the bounds of what is to be removed, by reading there. Where a removal begins
+ * within one, 6.18 never comes to an end of it (`shmem_undo_range`), and nothing can kill the process.
+ */
+function splitHugePages(
+  { host: { keeper } }: LiveWorld,
+  object: LiveObject,
+  first: number,
+  end: number,
+): void {
+  if (!object.isHuge) return;
+  for (const page of [first, end])
+    must("pread", keeper.syscall(SYS.pread64, object.fd, SCRATCH_ADDRESS, PAGE_SIZE, page * PAGE_SIZE));
 }
 
 function punch(world: LiveWorld, random: Random): string {
   const object = pickObject(world, random);
   const { first, pages } = pickSpan(random, object.truth.pagesMax);
   const mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  splitHugePages(world, object, first, first + pages);
   fallocate(object.truth.fd, mode, first * PAGE_SIZE, pages * PAGE_SIZE);
   object.forget(first, first + pages);
   return `punch ${object.name}[${first}+${pages}]`;
@@ -160,6 +177,7 @@ function truncate(world: LiveWorld, random: Random): string {
   const object = pickObject(world, random);
   const full = object.truth.pagesMax;
   const sizePages = object.sizePages < full ? full : random.below(full);
+  splitHugePages(world, object, sizePages, sizePages);
   ftruncateSync(object.truth.fd, sizePages * PAGE_SIZE);
   object.sizePages = sizePages;
   object.forget(sizePages, Number.POSITIVE_INFINITY);

@@ -28,6 +28,8 @@ export class LiveObject {
   readonly fd: number;
   readonly truth: ObjectTruth;
   sizePages: number;
+  /** Whether it may have huge pages. */
+  isHuge = false;
   /** What was written last to each page that has content. */
   readonly contents = new Map<number, bigint>();
 

@@ -3,7 +3,7 @@
  * A premise that doesn't hold makes the answers dearer, not wrong: then objects are asked again each time.
  */
 
-import { closeSync, fstatSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, readFileSync, writeSync } from "node:fs";
 import process from "node:process";
 import {
   MADV,
@@ -27,8 +27,12 @@ import {
   viewOf,
 } from "../linux/libc.ts";
 
-/** Reads from swap, by the names of `/proc/vmstat`: from a device, from zswap (6.1), of pages known to be zero (6.13). */
-const READ_COUNTERS = ["pswpin", "zswpin", "swpin_zero"];
+/**
+ * What brings bytes from swap into memory, by the names of `/proc/vmstat`: reads from a device, from zswap, of pages that
+ * are known to be zero (6.13); and zswap's own write-back, which puts pages in the swap cache on their way to the device.
+ */
+const READ_COUNTERS = ["pswpin", "zswpin", "swpin_zero", "zswpwb"];
+const ZSWAP_ENABLED = "/sys/module/zswap/parameters/enabled";
 
 /** Pages read from swap since boot, on the whole machine; undefined if this kernel does not count them. */
 export function countSwapIns(): number | undefined {
@@ -41,21 +45,33 @@ export function countSwapIns(): number | undefined {
   return sum;
 }
 
+/** undefined: not tried yet. */
 let areCounted: boolean | undefined;
 let areStamped: boolean | undefined;
 
 /**
- * Whether a read from swap raises {@link countSwapIns}. Found out by swapping out a page of ours; where it does not go
- * (no swap) or stays in the swap cache (a disk) nothing speaks against it, and it is tried again next time.
+ * Whether a read from swap raises {@link countSwapIns}. Found out, once there is swap, by swapping a page of ours out and
+ * in. Not where swap is a disk: to read a page from there brings its neighbours along, and they may be anyone's. The exact
+ * detector also notices when pages come back without a count.
  */
 export function swapInsAreCounted(): boolean {
-  if (areCounted !== undefined) return areCounted;
-  if (countSwapIns() === undefined) areCounted = false;
-  else if (readSwaps().length > 0) areCounted = tryReadFromSwap();
-  return areCounted ?? true;
+  if (areCounted === undefined) {
+    if (countSwapIns() === undefined || zswapWritesBackUncounted()) areCounted = false;
+    else {
+      const areas = readSwaps();
+      if (areas.length === 0) return true;
+      areCounted = areas.every(({ path }) => path.startsWith("/dev/zram")) ? tryReadFromSwap() : true;
+    }
+  }
+  return areCounted;
 }
 
-function tryReadFromSwap(): boolean | undefined {
+function zswapWritesBackUncounted(): boolean {
+  if (readFileSync("/proc/vmstat", "latin1").includes("\nzswpwb ")) return false;
+  return existsSync(ZSWAP_ENABLED) && readFileSync(ZSWAP_ENABLED, "latin1").startsWith("Y");
+}
+
+function tryReadFromSwap(): boolean {
   using page = new OwnPage();
   page.bytes.fill(0xa5);
   page.bytes[0] = process.pid & 0xff; // not a page of one value
@@ -63,7 +79,7 @@ function tryReadFromSwap(): boolean | undefined {
   using view = page.view();
   const resident = new Uint8Array(1);
   view.mincore(0, 1, resident);
-  if (view.cachestat(0, 1)?.evicted !== 1 || (resident[0] & 1) !== 0) return undefined;
+  if (view.cachestat(0, 1)?.evicted !== 1 || (resident[0] & 1) !== 0) return true;
   const before = countSwapIns() ?? 0;
   return page.bytes[1] === 0xa5 && (countSwapIns() ?? 0) > before;
 }
