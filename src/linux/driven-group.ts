@@ -65,7 +65,7 @@ export class DrivenGroup implements Disposable {
 
   /**
    * Reclaim ages active pages by counters that may be two seconds old. A reader of memory.stat refreshes them, once
-   * more than 64 changes for each CPU wait (`memcg_vmstats_needs_flush`, `mm/memcontrol.c`, 6.18): so there are so many.
+   * more than 64 changes for each CPU wait (`memcg_vmstats_needs_flush`, `mm/memcontrol.c`, 6.18): so many are made.
    */
   #refreshCounters(): void {
     const { keeper, cgroup } = this;
@@ -77,7 +77,7 @@ export class DrivenGroup implements Disposable {
     readAttribute(join(cgroup.path, "memory.stat"));
   }
 
-  /** The processes that are left must have ended. What was set up last goes first; what fails keeps none of the others. */
+  /** All others must have ended. What was set up last goes first; what fails keeps none of the others. */
   [Symbol.dispose](): void {
     let failure: unknown;
     for (let one = this.#held.pop(); one !== undefined; one = this.#held.pop()) {

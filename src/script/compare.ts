@@ -1,4 +1,4 @@
-/** Two machines on one program: a running kernel and the model of it, say. Both can be run again, as often as it takes. */
+/** Two machines on one program: a running kernel and the model of it, say. Both can be run as often as it takes. */
 
 import type { Machine } from "./machine.ts";
 import type { Op } from "./op.ts";
