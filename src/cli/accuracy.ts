@@ -32,7 +32,8 @@ export function addAccuracy(program: Command): void {
     .summary("how often PM_SWAP is right, and why it is not")
     .description(
       "Runs workloads, made from a seed, and holds the swap bit of every page after every step against the object:\n" +
-        "without markers, with them, with the rival's look-up, with the stand-in of today's kernels; the last also on\n" +
+        "without markers, with them, with the rival's look-up, with the stand-in of today's kernels; the " +
+        "last also on\n" +
         "this kernel, and the exact detector (needs root, zram and Linux 6.7).",
     )
     .argument("[workloads...]", `which: ${NAMES.join(", ")}; all unless given`)

@@ -56,7 +56,8 @@ function checkRoom(pages: number): void {
   const needed = pages * 4096 * TIMES_SIZE;
   if (needed > freemem())
     throw new InputError(
-      `--size: such a range takes about ${gibibytes(needed)} GiB of memory, and ${gibibytes(freemem())} GiB are free: ` +
+      `--size: such a range takes about ${gibibytes(needed)} GiB of memory, and ${gibibytes(freemem())} ` +
+        `GiB are free: ` +
         "give a smaller one",
     );
 }

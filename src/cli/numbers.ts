@@ -1,6 +1,9 @@
 import { InputError } from "./errors.ts";
 
-/** The value of an option that takes a whole number. Throws an {@link InputError} that names the option and the range. */
+/**
+ * The value of an option that takes a whole number. Throws an {@link InputError} that names the option
+ * and the range.
+ */
 export function wholeNumber(option: string, { min, max }: { readonly min: number; readonly max: number }) {
   return (text: string): number => {
     const value = Number(text);

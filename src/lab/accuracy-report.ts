@@ -36,9 +36,11 @@ export function describeAccuracy({
   return [
     heading(2, "How often PM_SWAP is right"),
     text(
-      `After every step, the bit of every page of every shared mapping is held against the object. Seed ${options.seed}, ` +
+      `After every step, the bit of every page of every shared mapping is held against the object. Seed ` +
+        `${options.seed}, ` +
         `${whole(options.pages)} pages, ${whole(options.steps)} steps, up to ${options.processes} processes, ` +
-        `${percent(options.zapRate)} zaps and ${percent(options.pageOutRate)} page-outs a step; the stand-in is armed ` +
+        `${percent(options.zapRate)} zaps and ${percent(options.pageOutRate)} page-outs a step; the ` +
+        `stand-in is armed ` +
         `again after every ${rearmEvery === 1 ? "step" : `${rearmEvery} steps`}.`,
     ),
     list(

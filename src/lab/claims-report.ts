@@ -33,7 +33,8 @@ export function describeClaims(
         "kernel as it is, on which write-protection through userfaultfd leaves markers in its stead (the stand-in).",
     ),
     text(
-      `Made by \`ptemark claims --markdown${suite.quick ? " --quick" : ""} --seed ${suite.seed}\`: no number is typed. ` +
+      `Made by \`ptemark claims --markdown${suite.quick ? " --quick" : ""} --seed ${suite.seed}\`: no ` +
+        `number is typed. ` +
         `Measured on ${cpu} with ${cores} cores, ${memoryGiB} GiB, Linux ${kernel}, Node ${node}. ` +
         `${suite.quick ? "Small sizes: times mean little. " : ""}` +
         "Times differ from run to run; what is counted does not.",
@@ -77,8 +78,10 @@ function describeScenarios({ scenarios }: ClaimsSuite): Block[] {
   return [
     heading(2, "Flaws as programs"),
     text(
-      "The shortest program for each; `ptemark run` runs them. `none`: no markers; `marker`: the RFC; `filled marker`: " +
-        "the RFC, and fault-around fills plain markers; `look-up`: the rival; `stand-in`: what 6.18 has; `exact`: the " +
+      "The shortest program for each; `ptemark run` runs them. `none`: no markers; `marker`: the RFC; " +
+        "`filled marker`: " +
+        "the RFC, and fault-around fills plain markers; `look-up`: the rival; `stand-in`: what 6.18 has; " +
+        "`exact`: the " +
         "marker where there is one, the object where in doubt.",
     ),
     table(

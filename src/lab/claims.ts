@@ -89,7 +89,9 @@ function scenarioClaim(suite: ClaimsSuite, scenario: Scenario): Claim {
       seen === undefined
         ? ""
         : `Seen in ${whole(seen.traces)} of its ${whole(suite.recorded.traces)} recorded traces (${seen.firstTrace}).`,
-    model: `${remark[0].toUpperCase()}${remark.slice(1)}. Pages with a wrong answer at the end: ${told(row, ON_MODEL, wrong)}.`,
+    model:
+      `${remark[0].toUpperCase()}${remark.slice(1)}. Pages with a wrong answer at the end: ` +
+      `${told(row, ON_MODEL, wrong)}.`,
     thisKernel: live(
       suite,
       onThisKernel === "" ? "" : `Pages with a wrong answer at the end: ${onThisKernel}.`,
@@ -293,7 +295,9 @@ function mincore({ mincoreUnderMarkers }: ClaimsSuite): Claim {
     kind: "admitted flaw",
     title: "mincore takes markers for pages in memory",
     said: "Found in the thread: every page that was ever written reads as in memory, swapped or not.",
-    realKernel: `The port asks the object where the PTE is a marker: ${number(stock)} and ${number(rfc)} instructions a page.`,
+    realKernel:
+      `The port asks the object where the PTE is a marker: ${number(stock)} and ${number(rfc)} ` +
+      `instructions a page.`,
     model: `The same: of ${mincoreUnderMarkers.length} pages in swap, mincore says that ${told} are in memory.`,
     thisKernel: "Markers are asked past since 5.19.",
     verdict: told > 0 ? "shown" : "not shown",
@@ -313,7 +317,8 @@ function faultAround(suite: ClaimsSuite): Claim {
   ];
   const filled = "markers, and fault-around fills them";
   const faults = (stride: number): string =>
-    `${whole(model("no markers", stride).minorFaults)} faults without, ${whole(model("markers", stride).minorFaults)} ` +
+    `${whole(model("no markers", stride).minorFaults)} faults without, ` +
+    `${whole(model("markers", stride).minorFaults)} ` +
     `with, ${whole(model(filled, stride).minorFaults)} if fault-around may fill markers`;
   const onThisKernel = (suite.swapIn.liveFaultAround ?? [])
     .filter(({ stride }) => stride === 1)
@@ -325,8 +330,10 @@ function faultAround(suite: ClaimsSuite): Claim {
     title: "Markers take fault-around away",
     said: "Nothing. Fault-around fills empty PTEs only, so pages that others brought back take a fault each.",
     realKernel:
-      `${whole(dense.stockFaults ?? 0)} faults without, ${whole(dense.rfcFaults ?? 0)} with: ${number(dense.stock)} and ` +
-      `${number(dense.rfc)} instructions a page. One page in 16 read: ${number(sparse.stock)} and ${number(sparse.rfc)}.`,
+      `${whole(dense.stockFaults ?? 0)} faults without, ${whole(dense.rfcFaults ?? 0)} with: ` +
+      `${number(dense.stock)} and ` +
+      `${number(dense.rfc)} instructions a page. One page in 16 read: ${number(sparse.stock)} and ` +
+      `${number(sparse.rfc)}.`,
     model:
       `Every page: ${faults(1)}. One in 16: ${faults(16)}; pages shown wrongly as swapped afterwards: ` +
       `${whole(model("markers", 16).staleAfter)}, and ${whole(model(filled, 16).staleAfter)} if filled.`,

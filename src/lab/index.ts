@@ -1,5 +1,6 @@
 /**
- * The lab: experiments on the model and, where that can be, on the running kernel. Those on the running kernel alone are
+ * The lab: experiments on the model and, where that can be, on the running kernel. Those on the running
+ * kernel alone are
  * in `ptemark/lab/live`.
  *
  * @packageDocumentation

@@ -1,4 +1,7 @@
-/** What markers add to calls that meet them, by the model's counters: PTEs read and written a page, with and without. */
+/**
+ * What markers add to calls that meet them, by the model's counters: PTEs read and written a page, with
+ * and without.
+ */
 
 import { PAGE_SIZE } from "../abi/index.ts";
 import { Kernel, MemorySwapDevice, type Process } from "../model/index.ts";

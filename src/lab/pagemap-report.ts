@@ -17,7 +17,8 @@ export function describePagemap({ model, live, liveObstacle, sizePages, rounds }
   return [
     heading(2, "Reading pagemap: no markers, markers, look-up"),
     text(
-      "The rival series looks every empty PTE of shared memory up in the page cache while pagemap is read. It is exact " +
+      "The rival series looks every empty PTE of shared memory up in the page cache while pagemap is " +
+        "read. It is exact " +
         "where there is a page table, and pays a look-up an empty PTE. A marker is in the PTE that is read anyway.",
     ),
     table(

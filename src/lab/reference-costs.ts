@@ -3,9 +3,11 @@
  *
  * Two kernels of one tree and configuration, 6.1.192, without PTE_MARKER_PAGEOUT and with the RFC ported: x86-64, one
  * CPU, HZ=250, PREEMPT_NONE, DEBUG_VM, MEM_SOFT_DIRTY, no huge pages, memory cgroup v1, mitigations off. They ran in
- * `qemu-system-x86_64` 7.2, TCG, `-icount shift=0,sleep=off,align=off` with 1 GiB, so that the time stamp counter counts
+ * `qemu-system-x86_64` 7.2, TCG, `-icount shift=0,sleep=off,align=off` with 1 GiB, so that the time stamp
+ * counter counts
  * guest instructions, user and kernel, timer ticks included (two calibration loops were right to 0.03 %). A static init
- * program used 64 MiB of a memfd, mapped shared unless said, in a memory cgroup of its own, with lzo-rle zram of 512 MiB
+ * program used 64 MiB of a memfd, mapped shared unless said, in a memory cgroup of its own, with lzo-rle
+ * zram of 512 MiB
  * and page-cluster 0 unless said; one warm-up round, 5 rounds a boot, 2 boots. Each state was checked before it was
  * measured, by mincore of an untouched mapping, lseek and pagemap. The boots agree within 0.2 %, fork and munmap of a
  * swapped-out range within 4 %.

@@ -101,7 +101,8 @@ export const SCENARIOS: readonly Scenario[] = [
     "not admitted",
     "another process' fault",
     "A reader brings pages back, and they are to go out again",
-    "the RFC's own use: MADV_PAGEOUT does nothing where the PTE is a marker, so the pages stay in memory, shown as swapped",
+    "the RFC's own use: MADV_PAGEOUT does nothing where the PTE is a marker, so the pages stay in " +
+      "memory, shown as swapped",
     [...PAGED_OUT, "fork A B", "read B v0 0 4", "madvise B v0 0 4 DONTNEED", "madvise A v0 0 4 PAGEOUT"],
   ),
   scenario(

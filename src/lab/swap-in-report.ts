@@ -96,7 +96,8 @@ function describeLive(live: LiveSwapIn): Block[] {
       live.rows.map(({ name }, index) => [name, whole(live.majorFaults[index]), whole(live.markers[index])]),
     ),
     text(
-      "A mapping that is registered with userfaultfd has no fault-around, which in a swap-in by reads is work in vain: " +
+      "A mapping that is registered with userfaultfd has no fault-around, which in a swap-in by reads is " +
+        "work in vain: " +
         "that is why registering alone makes it faster. What markers cost is armed against registered: " +
         `${changeWithInterval(live.armedAgainstRegistered)}.`,
     ),
@@ -143,7 +144,8 @@ function describeFaultAround({ faultAround, liveFaultAround, liveObstacle }: Swa
   return [
     text(
       "Fault-around maps what the page cache has near a fault, into empty PTEs only. Pages that this process paged " +
-        "out, and that somebody else brought back, lie under markers here: each takes a fault of its own. Whoever reads " +
+        "out, and that somebody else brought back, lie under markers here: each takes a fault of its " +
+        "own. Whoever reads " +
         "only one page in 16 gains, since nothing is mapped in vain; the markers of the rest stay, and are stale.",
     ),
     table(
