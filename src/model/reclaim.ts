@@ -1,7 +1,7 @@
 /** Page-out (`mm/vmscan.c`): which pages, and the way of one page out of memory. */
 
 import type { Kernel } from "./kernel.ts";
-import { LRU_ACTIVE_ANON, LRU_ACTIVE_FILE, LRU_INACTIVE_ANON, LRU_INACTIVE_FILE } from "./lru.ts";
+import { LRU_INACTIVE_ANON, LRU_INACTIVE_FILE } from "./lru.ts";
 import type { MemoryGroup } from "./memory-group.ts";
 import { putPage } from "./page-alloc.ts";
 import { PG_ACTIVE, PG_LRU, PG_REFERENCED } from "./page-frames.ts";
@@ -67,15 +67,16 @@ function deactivateTail(k: Kernel, group: number, list: number, count: number): 
   }
 }
 
+/** In the order in which they are scanned; the active list of the same kind comes after each. */
+const INACTIVE_LISTS = [LRU_INACTIVE_FILE, LRU_INACTIVE_ANON];
+
 /** `shrink_lruvec`: scans a group's lists, 1/2^priority of each. */
 function shrinkGroup(k: Kernel, group: number, priority: number, targetPages: number): number {
   const { lru } = k;
   let freed = 0;
   const canSwap = k.swap.freeSlots > 0;
-  for (const [inactive, active] of [
-    [LRU_INACTIVE_FILE, LRU_ACTIVE_FILE],
-    [LRU_INACTIVE_ANON, LRU_ACTIVE_ANON],
-  ]) {
+  for (const inactive of INACTIVE_LISTS) {
+    const active = inactive + 1;
     // Without swap, anonymous and shmem pages can't go anywhere (`can_reclaim_anon_pages`).
     if (inactive === LRU_INACTIVE_ANON && !canSwap) continue;
     // `inactive_is_low`, with the ratio of small memories.

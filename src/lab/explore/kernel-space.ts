@@ -89,6 +89,10 @@ export class KernelSpace implements StateSpace {
     this.#look();
   }
 
+  reload(from: Uint8Array, offset: number): void {
+    this.codec.load(from, offset);
+  }
+
   save(to: Uint8Array, offset: number): void {
     this.codec.save(to, offset);
   }

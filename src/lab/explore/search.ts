@@ -86,14 +86,12 @@ export class Searcher {
     const at = state * stride;
     const level = store.levels[state];
     if (level === SPLIT_LEVEL && !this.#isMine(state)) return;
-    let isLoaded = false;
+    space.load(vectors, at);
+    const { isUnfinished } = space;
+    let isLoaded = true;
     let steps = 0;
-    let isUnfinished = false;
     for (let move = 0; move < space.transitions; move++) {
-      if (!isLoaded) {
-        space.load(vectors, at);
-        isUnfinished ||= space.isUnfinished;
-      }
+      if (!isLoaded) space.reload(vectors, at);
       // A move that can't be made has changed nothing, unless it found a lock on its way.
       isLoaded = !space.apply(move, level);
       if (isLoaded) {

@@ -12,6 +12,8 @@ export interface StateSpace {
   begin(): void;
   /** Makes the state of that vector the current one. */
   load(from: Uint8Array, offset: number): void;
+  /** The same, for the vector that was loaded last. */
+  reload(from: Uint8Array, offset: number): void;
   /** Takes a transition from the current state, which is on this level. False if it can't be taken. */
   apply(transition: number, level: number): boolean;
   /** Whether a transition that could not be taken has left the current state as it was. Else it must be loaded again. */

@@ -15,8 +15,11 @@ import { entryOffset } from "../../model/page-table.ts";
 import type { ShmemObject } from "../../model/shmem-object.ts";
 import { checkScope, type ExploreScope } from "./scope.ts";
 
-/** Where the object is mapped, a page number; so that fault-around's window covers all of it. */
-export const BASE = 0x1_0000_0000;
+/**
+ * Where the object is mapped, a page number: fault-around's window covers all of it, and it is a small integer, not a
+ * boxed double.
+ */
+export const BASE = 0x10_0000;
 const PAGE_SIZE = 4096;
 
 /** Swap whose slots hold a word, as the memory's pages do. */
