@@ -33,7 +33,10 @@ export class Pan implements Disposable {
 
   /** Searches all. Throws if SPIN found anything wrong, or did not say what it searched. */
   run(): { readonly states: number; readonly transitions: number } {
-    const text = execFileSync("./pan", ["-m10000000", "-n"], { cwd: this.#folder, encoding: "utf8" });
+    const text = execFileSync(join(this.#folder, "pan"), ["-m10000000", "-n"], {
+      cwd: this.#folder,
+      encoding: "utf8",
+    });
     const numberOf = (pattern: RegExp): number => Number(pattern.exec(text)?.[1] ?? Number.NaN);
     const states = numberOf(/^\s*(\d+) states, stored$/m);
     const transitions = numberOf(/^\s*(\d+) transitions \(/m);
