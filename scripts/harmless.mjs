@@ -37,6 +37,9 @@ const AT_RANDOM = {
 };
 /** script(1) ends with its child's exit code, which the shell's way is 128 and the signal. */
 const KILLED_IN_TERMINAL = 128 + 9;
+/** The commands' exit code for what is not permitted, or can't be done. */
+const REFUSED = 3;
+const ATTEMPTS = 5;
 const RANDOM_POINTS = Object.keys(AT_RANDOM);
 /** A target is started anew after so many kills: each may leave a descriptor. */
 const KILLS_PER_TARGET = 100;
@@ -96,26 +99,37 @@ async function killAtPoint(target, point) {
   if (signal !== "SIGKILL") throw new Error(`the tool was to be killed, and said: ${said}`);
 }
 
-/** @param {SelfCheckingTarget} target @param {string} point @param {number} moment from 0 to 1: when */
+/**
+ * Kills the tool at a random moment. On a busy machine a command may find no moment to attach in, and says so.
+ * @param {SelfCheckingTarget} target @param {string} point @param {number} moment from 0 to 1: when
+ */
 async function killAtRandom(target, point, moment) {
   const { command, withinMs, inTerminal } = AT_RANDOM[point];
-  const tool = (inTerminal ? startInTerminal : start)(command(target.pid));
-  const end = endOf(tool);
-  const streams = /** @type {import("node:stream").Readable[]} */ ([tool.stdout, tool.stderr]);
-  await Promise.race([end, ...streams.map((stream) => once(stream, "data"))]);
-  await sleep(moment * withinMs);
-  if (inTerminal) process.kill(onlyChildOf(tool), "SIGKILL");
-  else tool.kill("SIGKILL");
-  const { said, code, signal } = await end;
-  if (signal !== "SIGKILL" && code !== KILLED_IN_TERMINAL)
-    throw new Error(`the tool was to be killed, and said: ${said}`);
+  let refusal = "";
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const tool = (inTerminal ? startInTerminal : start)(command(target.pid));
+    const end = endOf(tool);
+    const streams = /** @type {import("node:stream").Readable[]} */ ([tool.stdout, tool.stderr]);
+    await Promise.race([end, ...streams.map((stream) => once(stream, "data"))]);
+    await sleep(moment * withinMs);
+    const victim = inTerminal ? onlyChildOf(tool) : tool.pid;
+    if (tool.exitCode === null && victim !== undefined) process.kill(victim, "SIGKILL");
+    const { said, code, signal } = await end;
+    if (signal === "SIGKILL" || code === KILLED_IN_TERMINAL) return;
+    if (code !== REFUSED) throw new Error(`the tool was to be killed, and said: ${said}`);
+    refusal = said;
+  }
+  throw new Error(`the tool was refused ${ATTEMPTS} times: ${refusal}`);
 }
 
-/** @param {import("node:child_process").ChildProcess} parent */
+/** undefined if it has ended. @param {import("node:child_process").ChildProcess} parent */
 function onlyChildOf({ pid }) {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
-  if (!/^\d+$/.test(children)) throw new Error(`no tool was running in the terminal, but "${children}"`);
-  return Number(children);
+  try {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
+    return /^\d+$/.test(children) ? Number(children) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Whether a thread is still traced, or stopped. @param {number} pid */

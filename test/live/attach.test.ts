@@ -244,7 +244,7 @@ describe("refused, where its thread is when it is stopped:", () => {
   ])("%s", async ([mode, reason], context) => {
     await using unfit = await startUnfit(compiled(context, "unfit"), mode);
     const steps = new Set<string>();
-    const options = { patienceMs: 300, onStep: (step: string) => steps.add(step) };
+    const options = { patienceMs: 1000, onStep: (step: string) => steps.add(step) };
     expect(() => createUserfaultfdIn(unfit.pid, options)).toThrow(reason);
     // Nothing was written.
     expect([...steps]).toEqual(["chosen", "seized", "interrupted", "stopped", "detached"]);
@@ -257,7 +257,7 @@ test("no call is made in a restartable sequence, which it would not notice", asy
   // Now and then the kernel has just taken the thread out of it when it stops.
   await until(() => {
     try {
-      closeSync(createUserfaultfdIn(unfit.pid, { patienceMs: 300 }).fd);
+      closeSync(createUserfaultfdIn(unfit.pid, { patienceMs: 1000 }).fd);
       return false;
     } catch (error) {
       expect(String(error)).toContain("it is in a restartable sequence");
