@@ -2,7 +2,7 @@
 // while targets check themselves (test/support/targets/selfcheck.c): node scripts/harmless.mjs [--rounds N]
 // [--seed S].
 // @ts-check
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import process from "node:process";
@@ -40,7 +40,8 @@ const KILLED_IN_TERMINAL = 128 + 9;
 /** The commands' exit code for what is not permitted, or can't be done. */
 const REFUSED = 3;
 const ATTEMPTS = 5;
-const RANDOM_POINTS = Object.keys(AT_RANDOM);
+const hasTerminals = spawnSync("script", ["--version"]).status === 0;
+const RANDOM_POINTS = Object.keys(AT_RANDOM).filter((point) => !AT_RANDOM[point].inTerminal || hasTerminals);
 /** A target is started anew after so many kills: each may leave a descriptor. */
 const KILLS_PER_TARGET = 100;
 
@@ -113,13 +114,22 @@ async function killAtRandom(target, point, moment) {
     await Promise.race([end, ...streams.map((stream) => once(stream, "data"))]);
     await sleep(moment * withinMs);
     const victim = inTerminal ? onlyChildOf(tool) : tool.pid;
-    if (tool.exitCode === null && victim !== undefined) process.kill(victim, "SIGKILL");
+    if (tool.exitCode === null && victim !== undefined) killIfThere(victim);
     const { said, code, signal } = await end;
     if (signal === "SIGKILL" || code === KILLED_IN_TERMINAL) return;
     if (code !== REFUSED) throw new Error(`the tool was to be killed, and said: ${said}`);
     refusal = said;
   }
   throw new Error(`the tool was refused ${ATTEMPTS} times: ${refusal}`);
+}
+
+/** @param {number} pid */
+function killIfThere(pid) {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (/** @type {NodeJS.ErrnoException} */ (error).code !== "ESRCH") throw error;
+  }
 }
 
 /** undefined if it has ended. @param {import("node:child_process").ChildProcess} parent */
