@@ -1,12 +1,11 @@
-import { freemem } from "node:os";
 import process from "node:process";
 import { type Command, Option } from "commander";
 import { type BenchOptions, benchPagemap, benchSwapIn } from "../lab/bench.ts";
 import { describePagemap } from "../lab/pagemap-report.ts";
 import { describeSwapIn } from "../lab/swap-in-report.ts";
-import { InputError } from "./errors.ts";
 import { sizePages, wholeNumber } from "./numbers.ts";
 import { StatusLine } from "./progress.ts";
+import { checkRoom } from "./room.ts";
 import { toText } from "./text.ts";
 
 /** Small enough to be over in seconds, and with faults enough; up to what fits in memory three times over. */
@@ -18,7 +17,7 @@ interface Options {
   readonly size: number;
   readonly rounds: number;
   readonly seed: number;
-  readonly device: "zram" | "file";
+  readonly device?: "zram" | "file";
   readonly live: boolean;
   readonly json?: boolean;
 }
@@ -31,15 +30,17 @@ export function addBench(program: Command): void {
       "Measures, in interleaved rounds, what the RFC and its rival claim to cost: on the model, and on this kernel\n" +
         "with the stand-in for markers (userfaultfd write-protection; needs root, zram and Linux 6.7).",
     );
-  addOne(bench, "swapin", "5", {
+  addOne(bench, "swapin", 5, {
     summary: "sequential swap-in, and the fault-around that markers take away",
+    device: true,
     run: async (options) => {
       const result = await benchSwapIn(options);
       return { result, blocks: describeSwapIn(result) };
     },
   });
-  addOne(bench, "pagemap", "31", {
+  addOne(bench, "pagemap", 31, {
     summary: "reading pagemap: no markers, markers, and the rival's look-up",
+    device: false,
     run: async (options) => {
       const result = await benchPagemap(options);
       return { result, blocks: describePagemap(result) };
@@ -47,30 +48,17 @@ export function addBench(program: Command): void {
   });
 }
 
-/** Ranges of all configurations at once, what they have in swap, and as much again to be measured. */
-const TIMES_SIZE = 7;
-
-/** Stops before starting what does not fit. */
-function checkRoom(pages: number): void {
-  const gibibytes = (bytes: number): string => (bytes / 2 ** 30).toFixed(1);
-  const needed = pages * 4096 * TIMES_SIZE;
-  if (needed > freemem())
-    throw new InputError(
-      `--size: such a range takes about ${gibibytes(needed)} GiB of memory, and ${gibibytes(freemem())} ` +
-        `GiB are free: ` +
-        "give a smaller one",
-    );
-}
-
 interface OneBench {
   readonly summary: string;
+  /** Whether it matters what is swapped to. */
+  readonly device: boolean;
   run(
     options: BenchOptions,
   ): Promise<{ readonly result: unknown; readonly blocks: Parameters<typeof toText>[0] }>;
 }
 
-function addOne(bench: Command, name: string, rounds: string, { summary, run }: OneBench): void {
-  bench
+function addOne(bench: Command, name: string, rounds: number, { summary, device, run }: OneBench): void {
+  const command = bench
     .command(name)
     .summary(summary)
     .description(`${summary[0].toUpperCase()}${summary.slice(1)}.`)
@@ -81,18 +69,13 @@ function addOne(bench: Command, name: string, rounds: string, { summary, run }: 
     )
     .addOption(
       new Option("-r, --rounds <n>", "how often each thing is measured")
-        .default(Number(rounds))
+        .default(rounds)
         .argParser(wholeNumber("--rounds", ROUNDS)),
     )
     .addOption(
       new Option("--seed <n>", "for page contents and for resampling")
         .default(1)
         .argParser(wholeNumber("--seed", SEED)),
-    )
-    .addOption(
-      new Option("-d, --device <device>", "swap on zram, or in a file (the model: in memory, or in a file)")
-        .choices(["zram", "file"])
-        .default("zram"),
     )
     .option("--no-live", "measure the model only")
     .option("--json", "print what was measured as JSON")
@@ -104,13 +87,24 @@ Examples:
   sudo ptemark bench ${name} --rounds 15 --json`,
     )
     .action(async ({ size, json, ...options }: Options) => {
-      checkRoom(size);
+      checkRoom("--size", size);
       const status = new StatusLine();
       try {
-        const { result, blocks } = await run({ ...options, sizePages: size, onProgress: status.show });
+        const { result, blocks } = await run({
+          device: "zram",
+          ...options,
+          sizePages: size,
+          onProgress: status.show,
+        });
         process.stdout.write(json ? `${JSON.stringify(result)}\n` : toText(blocks));
       } finally {
         status.stop();
       }
     });
+  if (device)
+    command.addOption(
+      new Option("-d, --device <device>", "swap on zram, or in a file (the model: in memory, or in a file)")
+        .choices(["zram", "file"])
+        .default("zram"),
+    );
 }

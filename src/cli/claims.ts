@@ -3,12 +3,13 @@ import process from "node:process";
 import { type Command, Option } from "commander";
 import { judgeClaims } from "../lab/claims.ts";
 import { describeClaims, type MeasuredOn } from "../lab/claims-report.ts";
-import { runClaims } from "../lab/claims-suite.ts";
+import { rangeOfClaims, runClaims } from "../lab/claims-suite.ts";
 import { toHtml } from "../lab/html.ts";
 import { toMarkdown } from "../lab/markdown.ts";
 import { writePage } from "./accuracy.ts";
 import { wholeNumber } from "./numbers.ts";
 import { StatusLine } from "./progress.ts";
+import { checkRoom } from "./room.ts";
 import { toText } from "./text.ts";
 
 interface Options {
@@ -50,6 +51,7 @@ Examples:
 }
 
 async function claims({ quick = false, seed, live, markdown, json, html }: Options): Promise<void> {
+  checkRoom(quick ? "claims --quick" : "claims (--quick is smaller)", rangeOfClaims(quick));
   const status = new StatusLine();
   try {
     const suite = await runClaims({ quick, seed, live, onProgress: status.show });

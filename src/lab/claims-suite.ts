@@ -77,6 +77,11 @@ const FULL: SuiteSizes = {
   steps: WORKLOAD_DEFAULTS.steps,
 };
 
+/** The largest range that is measured. */
+export function rangeOfClaims(quick: boolean): number {
+  return (quick ? QUICK : FULL).swapIn.sizePages;
+}
+
 interface Sizes {
   readonly sizePages: number;
   readonly rounds: number;

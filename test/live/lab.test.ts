@@ -171,7 +171,7 @@ describe("Ctrl-C at any time leaves nothing behind", () => {
     ["bench", "swapin", "--size", "64M", "--rounds", "500"],
     ["bench", "pagemap", "--size", "64M", "--rounds", "500"],
     ["accuracy", "--steps", "3000"],
-  ])("%j", TIMEOUT, async (args, context) => {
+  ])("%j", { timeout: 4 * LIVE_TIMEOUT_MS }, async (args, context) => {
     needsZram(context);
     needsMemoryCgroup(context);
     let before = "";
