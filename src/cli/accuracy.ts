@@ -31,9 +31,9 @@ export function addAccuracy(program: Command): void {
     .command("accuracy")
     .summary("how often PM_SWAP is right, and why it is not")
     .description(
-      "Runs workloads, made from a seed, and holds the swap bit of every page after every step against the object:\n" +
+      "Runs workloads, made from a seed, and holds the swap bit of every page after every step against the object: " +
         "without markers, with them, with the rival's look-up, with the stand-in of today's kernels; the " +
-        "last also on\n" +
+        "last also on " +
         "this kernel, and the exact detector (needs root, zram and Linux 6.7).",
     )
     .argument("[workloads...]", `which: ${NAMES.join(", ")}; all unless given`)

@@ -18,8 +18,8 @@ export function addAttach(program: Command): void {
     .command("attach")
     .summary("make swapped-out shared memory visible in a process's pagemap, and tell what comes and goes")
     .description(
-      "Write-protects (arms) the shared memory of a process while it is in memory: page-out then leaves a marker,\n" +
-        "and /proc/PID/pagemap shows PM_SWAP to everyone. At each interval, pages that were written are armed anew,\n" +
+      "Write-protects (arms) the shared memory of a process while it is in memory: page-out then leaves a marker, " +
+        "and /proc/PID/pagemap shows PM_SWAP to everyone. At each interval, pages that were written are armed anew, " +
         "stale markers are taken away, and a line tells what moved. It says before what it costs the process.",
     )
     .argument("<process>", "its pid, or its name if only one process has it")

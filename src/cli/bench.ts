@@ -27,7 +27,7 @@ export function addBench(program: Command): void {
     .command("bench")
     .summary("the RFC's performance claims, measured on the model and on this kernel")
     .description(
-      "Measures, in interleaved rounds, what the RFC and its rival claim to cost: on the model, and on this kernel\n" +
+      "Measures, in interleaved rounds, what the RFC and its rival claim to cost: on the model, and on this kernel " +
         "with the stand-in for markers (userfaultfd write-protection; needs root, zram and Linux 6.7).",
     );
   addOne(bench, "swapin", 5, {

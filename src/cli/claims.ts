@@ -26,7 +26,7 @@ export function addClaims(program: Command): void {
     .command("claims")
     .summary("everything the RFC claims, admits and does not say, measured, on one page")
     .description(
-      "Measures what the RFC claims, and shows its flaws: on the model, and on this kernel with the stand-in for\n" +
+      "Measures what the RFC claims, and shows its flaws: on the model, and on this kernel with the stand-in for " +
         "markers (needs root, zram and Linux 6.7); beside it, what a real kernel with the RFC costs. Takes minutes.",
     )
     .option("--quick", "small sizes, in less than a minute: times mean little")

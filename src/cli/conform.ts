@@ -32,9 +32,9 @@ export function addConform(program: Command): void {
     .command("conform")
     .summary("compare the model with recorded kernels, or with this one")
     .description(
-      "Replays recorded traces on the model and compares everything that it shows after every step.\n" +
-        "For each trace that differs it tells where first, and the shortest program that does.\n" +
-        "With --live the traces are made now: random programs, run on this kernel (needs root; swap is a zram\n" +
+      "Replays recorded traces on the model and compares everything that it shows after every step. " +
+        "For each trace that differs it tells where first, and the shortest program that does. " +
+        "With --live the traces are made now: random programs, run on this kernel (needs root; swap is a zram " +
         "device of its own) and on the model, with the profile nearest to this kernel.",
     )
     .argument("[files...]", "recorded traces, .jsonl or .jsonl.gz; - reads standard input")

@@ -26,7 +26,7 @@ export function addDoctor(program: Command): void {
     .command("doctor")
     .summary("what this kernel, these privileges and a process allow")
     .description(
-      "Tries what scan and attach need of this kernel, of our privileges and of a process, and tells for each\n" +
+      "Tries what scan and attach need of this kernel, of our privileges and of a process, and tells for each " +
         "thing that is missing what it costs and how to get it. The process is not touched.",
     )
     .argument("[pid]", "a process to be looked at, or attached to")

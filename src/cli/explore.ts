@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { availableParallelism, freemem } from "node:os";
 import process from "node:process";
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import {
   bytesPerState,
   checkScope,
@@ -70,8 +70,8 @@ export function addExplore(program: Command): void {
     .command("explore")
     .summary("search all programs, or all interleavings, within a scope")
     .description(
-      "Runs every program of memory operations within a scope on the model, or (--stages) every interleaving of faults,\n" +
-        "a page-out and a call, and checks each state that comes about: invariants, data, and PM_SWAP both ways. Of every\n" +
+      "Runs every program of memory operations within a scope on the model, or (--stages) every interleaving of faults, " +
+        "a page-out and a call, and checks each state that comes about: invariants, data, and PM_SWAP both ways. Of every " +
         "kind of thing that it finds it tells the shortest way there, and a command that replays it.",
     )
     .option(
@@ -95,7 +95,11 @@ export function addExplore(program: Command): void {
     .option("--page-outs <n>", "page-outs that are interleaved", readCount)
     .option("--calls <n>", "operations that come between the stages", readCount)
     .option("-w, --workers <n>", "threads (one a core)", readCount, availableParallelism())
-    .option("--shard <i/n>", "search the i-th of n parts", readShard, { number: 1, count: 1 })
+    .addOption(
+      new Option("--shard <i/n>", "search the i-th of n parts")
+        .argParser(readShard)
+        .default({ number: 1, count: 1 }, "1/1"),
+    )
     .option("--merge <files...>", "put the --json results of all shards together")
     .option("--memory <MiB>", "the most that states may take (half of what is free)", readCount)
     .option("--checkpoint <file>", "where to keep the search if it is stopped")

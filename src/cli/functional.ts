@@ -45,10 +45,10 @@ export function addFunctional(program: Command): void {
     .command("functional")
     .summary("run the RFC's functional test")
     .description(
-      'Runs the functional test of the RFC ("mm: Enable PM_SWAP for shmem with PTE_MARKER") on the model: a page\n' +
-        "of shared memory is faulted in, paged out, faulted in, removed, and what pagemap says of it is shown;\n" +
-        "with PTE_MARKER_PAGEOUT, where the swap bit must be right (else exit code 1), and without.\n" +
-        "On this kernel (needs root; swap is a zram device of its own) it shows what pagemap says as it is, and\n" +
+      'Runs the functional test of the RFC ("mm: Enable PM_SWAP for shmem with PTE_MARKER") on the model: a page ' +
+        "of shared memory is faulted in, paged out, faulted in, removed, and what pagemap says of it is shown; " +
+        "with PTE_MARKER_PAGEOUT, where the swap bit must be right (else exit code 1), and without. " +
+        "On this kernel (needs root; swap is a zram device of its own) it shows what pagemap says as it is, and " +
         "with markers by userfaultfd, and what the exact detector answers, which must be right.",
     )
     .addOption(

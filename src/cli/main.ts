@@ -24,7 +24,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void
 
 const program = new Command("ptemark")
   .description(
-    "Which pages of shared memory are swapped out: asked of the running kernel, and of a model of Linux memory\n" +
+    "Which pages of shared memory are swapped out: asked of the running kernel, and of a model of Linux memory " +
       "management with PTE markers, checked against kernels.",
   )
   .version(version)

@@ -39,7 +39,7 @@ export function addRun(program: Command): void {
     .command("run")
     .summary("run a program of memory operations")
     .description(
-      "Runs a program in the op language on the model, or on this kernel, and shows what each step changed.\n" +
+      "Runs a program in the op language on the model, or on this kernel, and shows what each step changed. " +
         "On this kernel it needs root; its processes are real, and swap is a zram device of its own.",
     )
     .argument("<file>", "the program; - reads standard input")

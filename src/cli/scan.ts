@@ -36,7 +36,7 @@ export function addScan(program: Command): void {
     .command("scan")
     .summary("which pages of a process are where: present, cached, swapped out, never allocated")
     .description(
-      "Tells for each mapping of a process where its pages are. A page of shared memory that was swapped out\n" +
+      "Tells for each mapping of a process where its pages are. A page of shared memory that was swapped out " +
         "leaves nothing in the page table, so the object that is mapped is asked too. Looking changes nothing.",
     )
     .argument("[processes...]", "pids, or names of programs that run")

@@ -18,7 +18,7 @@ export function addWatch(program: Command): void {
     .command("watch")
     .summary("a live view of where a process's pages are")
     .description(
-      "Shows on the whole screen where the pages of a process are, mapping by mapping, and how that goes on.\n" +
+      "Shows on the whole screen where the pages of a process are, mapping by mapping, and how that goes on. " +
         "Without --attach nothing is changed in the process. Where the output is no terminal, it is shown once.",
     )
     .argument("<process>", "its pid, or its name if only one process has it")
