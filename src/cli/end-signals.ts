@@ -12,6 +12,7 @@ export class EndSignals implements Disposable {
     for (const signal of SIGNALS) process.on(signal, this.#taken);
   }
 
+  /** Aborted when one comes. */
   get signal(): AbortSignal {
     return this.#aborter.signal;
   }

@@ -4,6 +4,7 @@ import process from "node:process";
 import { emitKeypressEvents, type Key } from "node:readline";
 import { noSuchProcess } from "../linux/procfs.ts";
 import { announceAttach } from "./attach-plan.ts";
+import { EndSignals } from "./end-signals.ts";
 import { InputError } from "./errors.ts";
 import { printable } from "./scan-words.ts";
 import { Screen } from "./screen.ts";
@@ -11,7 +12,6 @@ import { looked, pressed, type WatchState } from "./watch-state.ts";
 import { snapshotLines, viewLines } from "./watch-view.ts";
 import { Watcher, type WatcherOptions } from "./watcher.ts";
 
-const END_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** Of what is no terminal. */
 const COLUMNS_DEFAULT = 120;
 
@@ -43,6 +43,7 @@ function openWatcher(pid: number, options: WatcherOptions): Watcher {
 async function live(watcher: Watcher, initial: WatchState): Promise<"quit" | "process ended"> {
   using screen = new Screen(process.stdout);
   using keyboard = new Keyboard();
+  using signals = new EndSignals();
   return await new Promise((resolve, reject) => {
     let state = initial;
     let timer: NodeJS.Timeout | undefined;
@@ -51,7 +52,6 @@ async function live(watcher: Watcher, initial: WatchState): Promise<"quit" | "pr
       clearTimeout(timer);
       process.stdout.off("resize", resized);
       process.off("SIGCONT", resumed);
-      for (const signal of END_SIGNALS) process.off(signal, quit);
       if (how instanceof Error) reject(how);
       else resolve(how);
     };
@@ -105,7 +105,7 @@ async function live(watcher: Watcher, initial: WatchState): Promise<"quit" | "pr
         paint();
         if (isRescheduled) schedule();
       });
-    for (const signal of END_SIGNALS) process.on(signal, quit);
+    signals.signal.addEventListener("abort", quit);
     process.on("SIGCONT", resumed);
     process.stdout.on("resize", resized);
     screen.enter();
