@@ -1,7 +1,7 @@
 /** PostgreSQL that nobody prepared: which of its shared buffers are swapped out. */
 import { expect, test } from "vitest";
 import { ZramSwap } from "../../src/linux/zram.ts";
-import { expectAgreement, expectCommandAgrees } from "../support/agreement.ts";
+import { expectAgreement, expectCommandAgrees, whenAtRest } from "../support/agreement.ts";
 import { LIVE_TIMEOUT_MS, LOCK_WAIT_MS, needs, needsMemoryCgroup, needsZram } from "../support/live.ts";
 import { PostgresServer } from "../support/postgresql.ts";
 

@@ -1,7 +1,7 @@
 /** A QEMU guest that nobody prepared, its memory a memfd: which of it is swapped out. */
 import { expect, test } from "vitest";
 import { ZramSwap } from "../../src/linux/zram.ts";
-import { expectAgreement, expectCommandAgrees } from "../support/agreement.ts";
+import { expectAgreement, expectCommandAgrees, whenAtRest } from "../support/agreement.ts";
 import { LIVE_TIMEOUT_MS, LOCK_WAIT_MS, needs, needsMemoryCgroup, needsZram } from "../support/live.ts";
 import { QemuGuest } from "../support/qemu.ts";
 
@@ -22,8 +22,11 @@ test("a guest's memory in a memfd", { timeout: LIVE_TIMEOUT_MS }, async (context
   expect(guest.wrongPages(0, sample)).toBe(0);
 
   guest.confined.pause();
-  const scans = expectAgreement(pid);
-  expectCommandAgrees(pid, scans);
+  const scans = whenAtRest(() => {
+    const agreed = expectAgreement(pid);
+    expectCommandAgrees(pid, agreed);
+    return agreed;
+  });
   const ram = scans.find(({ mapping }) => mapping.name.includes("memory-backend-memfd"));
   expect(ram?.states.length).toBe(256 * 256);
   expect(ram?.counts.swapped).toBeGreaterThan(5000);

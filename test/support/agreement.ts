@@ -4,7 +4,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import { PAGE_SIZE } from "../../src/abi/index.ts";
-import { readSmaps } from "../../src/linux/index.ts";
+import { readSmaps, readVmstat } from "../../src/linux/index.ts";
 import {
   addCounts,
   ExactDetector,
@@ -14,6 +14,29 @@ import {
   PageCacheDetector,
   STATE_MASK,
 } from "../../src/residency/index.ts";
+
+const TRIES = 50;
+
+/** Pages that went to swap or came back since boot, on the whole machine. */
+function swapTraffic(): number {
+  const { pswpin = 0, pswpout = 0, swpin_zero = 0, swpout_zero = 0 } = readVmstat();
+  return pswpin + pswpout + swpin_zero + swpout_zero;
+}
+
+/**
+ * Looks, and looks again if it failed and pages moved meanwhile: a stopped process is at rest, the machine need not be.
+ * It may page out cold memory by itself (DAMON does), and answers given one after the other differ then.
+ */
+export function whenAtRest<T>(look: () => T): T {
+  for (let tries = 1; ; tries++) {
+    const before = swapTraffic();
+    try {
+      return look();
+    } catch (error) {
+      if (swapTraffic() === before || tries === TRIES) throw error;
+    }
+  }
+}
 
 /**
  * Scans all mappings of a process at rest, and expects the exact detector (new to it, and when it remembers) and the
