@@ -42,8 +42,11 @@ test.for([
     const pids = confined.pids();
     expect(pids.length).toBeGreaterThanOrEqual(4);
     for (const pid of pids) {
-      const scans = expectAgreement(pid);
-      if (pid === confined.pid) expectCommandAgrees(pid, scans);
+      const scans = whenAtRest(() => {
+        const agreed = expectAgreement(pid);
+        if (pid === confined.pid) expectCommandAgrees(pid, agreed);
+        return agreed;
+      });
       const buffers = scans.find(({ mapping, states }) => name.test(mapping.name) && states.length > 65_536);
       expect(buffers?.counts.swapped).toBeGreaterThan(5000);
       expect(buffers?.counts.swapped).toBeLessThan(45_000);
