@@ -1,18 +1,19 @@
-// Detectors against the truth, on the running kernel: npm run exactness -- --histories N --seed S [--swap zram|file]
+// Detectors against the truth, on the running kernel: npm run exactness -- --histories N --seed S [--swap zram|file|zswap]
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { ExactnessFailure, newTally, runHistory } from "../dist/lab/exactness.js";
 import { LiveHost } from "../dist/lab/live-host.js";
 import { SwapFile, ZramSwap } from "../dist/linux/index.js";
+import { holdSetting } from "../dist/linux/setting.js";
 
 const HELP = `Random histories of real processes on swap of their own; the detectors' answers are compared with the truth,
 page by page. Needs root, zram or a disk, and a memory cgroup.
 
-Usage: npm run exactness -- [--histories N] [--seed S] [--swap zram|file]
+Usage: npm run exactness -- [--histories N] [--seed S] [--swap zram|file|zswap]
 
   --histories N  how many on each kind of swap (200)
   --seed S       of the first history (1): the same seed does the same
-  --swap KIND    only zram, or only a file on a disk`;
+  --swap KIND    only zram, a file on a disk, or such a file with zswap before it (by default the first two)`;
 
 const { values } = parseArgs({
   options: {
@@ -25,10 +26,18 @@ const { values } = parseArgs({
 
 const SWAP = { sizeBytes: 64 << 20, waitMs: 600_000 };
 /** For each kind: how to make it, and how long a read from it may take, milliseconds. */
+const DEFAULT_KINDS = ["zram", "file"];
 const KINDS = {
   zram: { create: () => ZramSwap.create(SWAP), settleMs: 12 },
   file: { create: () => SwapFile.create(SWAP), settleMs: 40 },
+  zswap: { create: createZswap, settleMs: 40 },
 };
+
+async function createZswap() {
+  const swap = await SwapFile.create(SWAP);
+  holdSetting(swap.guard, { path: "/sys/module/zswap/parameters/enabled", value: "Y" });
+  return swap;
+}
 
 function count(name, text) {
   const number = Number(text);
@@ -69,12 +78,12 @@ if (values.help) {
   process.exit(0);
 }
 if (values.swap !== undefined && !Object.hasOwn(KINDS, values.swap)) {
-  console.error(`--swap ${values.swap}: must be zram or file`);
+  console.error(`--swap ${values.swap}: must be ${Object.keys(KINDS).join(", ")}`);
   process.exit(2);
 }
 const options = { histories: count("histories", values.histories), seed: count("seed", values.seed) };
 try {
-  for (const kind of values.swap === undefined ? Object.keys(KINDS) : [values.swap]) await run(kind, options);
+  for (const kind of values.swap === undefined ? DEFAULT_KINDS : [values.swap]) await run(kind, options);
 } catch (error) {
   if (!(error instanceof ExactnessFailure)) throw error;
   console.error(error.message);

@@ -84,13 +84,36 @@ describe("of a mapping that it has scanned before it asks the object", () => {
     expect(memfd.fstat().blocks).toBe(896 * 8);
   });
 
-  test("about everything, when something was removed", () => {
+  test("about a block of pages, when something was removed", () => {
     const { process, target, mapping, address } = scene();
     const exact = new ExactDetector(target);
     exact.scan(mapping);
     process.madvise(address + 5 * PAGE, PAGE, "REMOVE");
     const { asked, counts } = exact.scan(mapping);
-    expect([asked, counts.swapped, counts.hole]).toEqual([896, 767, 129]);
+    expect([asked, counts.swapped, counts.hole]).toEqual([512, 767, 129]);
+  });
+
+  test("about nothing, when the object was written elsewhere; but all in swap, if there was page-out too", () => {
+    const { process, memfd, target, mapping, address } = scene();
+    const exact = new ExactDetector(target);
+    exact.scan(mapping);
+    memfd.pwrite(pattern(1), 800 * PAGE);
+    expect(exact.scan(mapping).asked).toBe(0);
+    memfd.pwrite(pattern(1), 800 * PAGE);
+    process.madvise(address + 801 * PAGE, PAGE, "PAGEOUT");
+    expect(exact.scan(mapping).asked).toBe(769);
+  });
+
+  test("about what was written in the place of a removed page, went to swap, and is still in memory", () => {
+    const { kernel, process, memfd, target, mapping, address } = scene({ synchronous: false });
+    kernel.reclaimPages(Array.from({ length: 768 }, (_, page) => memfd.frameAt(page)).filter((f) => f > 0));
+    const exact = new ExactDetector(target);
+    expect(exact.scan(mapping).counts.swapped).toBe(768);
+    process.madvise(address + 5 * PAGE, PAGE, "REMOVE");
+    process.touchWrite(address + 5 * PAGE, PAGE);
+    process.madvise(address + 5 * PAGE, PAGE, "PAGEOUT");
+    expect(memfd.pageState(5)).toBe("swap-cached");
+    expect(exact.scan(mapping).counts).toMatchObject({ swapped: 767, "swap-cached": 1 });
   });
 
   test("about holes, when another process has filled one", () => {

@@ -5,10 +5,11 @@
  *
  * - of a swapped page, while nothing was read from swap and nothing was removed from the object. Reads are counted by
  *   the machine; those that our own pages explain, which have come back since, do no harm. A removal changes the
- *   object's ctime.
- * - of a hole, while nothing was removed, and the object's number of pages is what we count. (ctime and an unchanged
- *   number would not do: a page that was only read is clean, and reclaim drops it, uncounted, for another to be
- *   allocated.)
+ *   object's ctime; so does the first store to a page that a process has just mapped. After either, the object is asked
+ *   whether the pages are still in swap, run by run, which is cheap; and if there were no reads, nor page-outs (what
+ *   was written in place of a removed page may have gone to swap too, and have a copy in memory), they are as before.
+ * - of a hole, while the object's number of pages is what we count. (That `st_blocks` is what it was would not do: a page
+ *   that was only read is clean, and reclaim drops it, uncounted, for another to be allocated.)
  *
  * Neither tells of what had begun when we looked: a read from swap is counted before its page is seen to be in memory,
  * and timestamps have ticks. So facts are *settled* once counter and ctime had been at rest for a while before the pages
@@ -41,8 +42,12 @@ import {
 interface Moment {
   /** undefined: reads from swap are not counted reliably. */
   readonly swapIns: number | undefined;
+  readonly swapOuts: number | undefined;
   readonly stamp: ObjectStamp;
-  readonly isAtRest: boolean;
+  /** There have been no reads for a while. */
+  readonly hasNoReads: boolean;
+  /** Nor changes of the object. */
+  readonly hasNoChanges: boolean;
 }
 
 /** What is kept of a mapping. */
@@ -50,7 +55,8 @@ interface Known {
   /** A byte a page: SWAPPED, HOLE, or 0 for no fact. */
   readonly facts: Uint8Array;
   moment: Moment;
-  isSettled: boolean;
+  /** No read had begun, by which a swapped page would come back uncounted. */
+  areReadsSettled: boolean;
   /** The object's number of pages was what we counted. */
   isCountTrue: boolean;
 }
@@ -122,8 +128,8 @@ export class ExactDetector implements Detector {
       this.#ask(view, mapping, states, notes);
       isCountTrue = keepFacts(states, facts) + pagesOutside(view, mapping) === pagesIn(moment.stamp);
     }
-    const isSettled = recalled.swapped || moment.isAtRest;
-    this.#known.set(mappingKey(mapping), { facts, moment, isSettled, isCountTrue });
+    const areReadsSettled = recalled.swapped || moment.hasNoReads;
+    this.#known.set(mappingKey(mapping), { facts, moment, areReadsSettled, isCountTrue });
     return finish(mapping, states, notes, UNANSWERED_IS_UNKNOWN, this.#question.asked);
   }
 
@@ -140,32 +146,32 @@ export class ExactDetector implements Detector {
       this.#swapInsSince = now;
     }
     const changedMs = Number(stamp.changedNs / 1_000_000n);
-    const isAtRest = now - this.#swapInsSince >= this.#settleMs && now - changedMs >= this.#settleMs;
-    return { swapIns, stamp, isAtRest };
+    return {
+      swapIns,
+      swapOuts: this.#target.swapOuts(),
+      stamp,
+      hasNoReads: now - this.#swapInsSince >= this.#settleMs,
+      hasNoChanges: now - changedMs >= this.#settleMs,
+    };
   }
 
-  /**
-   * Puts what is known still in the place of questions. Tells which kinds of facts stood.
-   */
-  #recall(
-    { facts, moment: then, isSettled, isCountTrue }: Known,
-    now: Moment,
-    view: ObjectView,
-    mapping: Mapping,
-    states: Uint8Array,
-  ): Recalled {
-    if (!isSettled || now.swapIns === undefined || then.swapIns === undefined) return NOTHING;
-    if (then.stamp.changedNs !== now.stamp.changedNs || then.stamp.sizePages !== now.stamp.sizePages)
-      return NOTHING;
-    const returned = apply(facts, states);
+  /** Puts what is known still in the place of questions. Tells which kinds of facts stood. */
+  #recall(known: Known, now: Moment, view: ObjectView, mapping: Mapping, states: Uint8Array): Recalled {
+    const { facts, moment: then, isCountTrue } = known;
+    if (!known.areReadsSettled || now.swapIns === undefined || then.swapIns === undefined) return NOTHING;
+    if (then.stamp.sizePages !== now.stamp.sizePages) return NOTHING;
+    const isUnchanged = then.hasNoChanges && then.stamp.changedNs === now.stamp.changedNs;
     const reads = now.swapIns - then.swapIns;
-    if (returned > reads && returned > (this.#target.swapIns() ?? 0) - then.swapIns)
+    const returned = apply(facts, states);
+    if (isUnchanged && returned > reads && returned > (this.#target.swapIns() ?? 0) - then.swapIns)
       this.#isCountBroken = true;
-    let swapped = reads === returned;
+    let swapped = isUnchanged && reads === returned;
     if (!swapped) {
-      // Others read too. Are these pages of ours, in the page cache now?
+      // Others read too, or something was removed or written. Which of our pages are not in swap any more?
       const missing = doubtMissing(view, mapping.objectFirstPage, states, facts);
-      swapped = missing !== undefined && reads === returned + missing;
+      const hadPageOuts = now.swapOuts === undefined || now.swapOuts !== then.swapOuts;
+      if (isUnchanged) swapped = missing !== undefined && reads === returned + missing;
+      else swapped = missing !== undefined && reads === 0 && !hadPageOuts;
     }
     if (!swapped) doubt(states, facts, SWAPPED);
     if (!isCountTrue) doubt(states, facts, HOLE);

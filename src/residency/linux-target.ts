@@ -15,7 +15,13 @@ import {
   readMaps,
 } from "../linux/index.ts";
 import { readProcFile } from "../linux/procfs.ts";
-import { countSwapIns, markerSwapType, removalsAreStamped, swapInsAreCounted } from "./premises.ts";
+import {
+  countSwapIns,
+  countSwapOuts,
+  markerSwapType,
+  removalsAreStamped,
+  swapInsAreCounted,
+} from "./premises.ts";
 import type {
   AddressRange,
   EntryMeaning,
@@ -142,6 +148,10 @@ export class LinuxTarget implements Target {
 
   swapIns(): number | undefined {
     return swapInsAreCounted() && removalsAreStamped() ? countSwapIns() : undefined;
+  }
+
+  swapOuts(): number | undefined {
+    return countSwapOuts();
   }
 
   now(): number {

@@ -57,6 +57,10 @@ export class ModelTarget implements Target {
     return this.#kernel.vmstat.pswpin;
   }
 
+  swapOuts(): number {
+    return this.#kernel.vmstat.pswpout;
+  }
+
   /** After every change there was. */
   now(): number {
     return Number.MAX_SAFE_INTEGER;

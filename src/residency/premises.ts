@@ -34,11 +34,24 @@ import {
 const READ_COUNTERS = ["pswpin", "zswpin", "swpin_zero", "zswpwb"];
 const ZSWAP_ENABLED = "/sys/module/zswap/parameters/enabled";
 
+/** The same of what is written to swap. */
+const WRITE_COUNTERS = ["pswpout", "zswpout", "swpout_zero"];
+
 /** Pages read from swap since boot, on the whole machine; undefined if this kernel does not count them. */
 export function countSwapIns(): number | undefined {
+  return sumOf(READ_COUNTERS);
+}
+
+/** Pages written to swap since boot. */
+export function countSwapOuts(): number | undefined {
+  return sumOf(WRITE_COUNTERS);
+}
+
+/** The sum of those counters of `/proc/vmstat` that this kernel has. */
+function sumOf(counters: readonly string[]): number | undefined {
   const text = readFileSync("/proc/vmstat", "latin1");
   let sum: number | undefined;
-  for (const name of READ_COUNTERS) {
+  for (const name of counters) {
     const at = text.indexOf(`\n${name} `);
     if (at >= 0) sum = (sum ?? 0) + Number.parseInt(text.slice(at + name.length + 2), 10);
   }

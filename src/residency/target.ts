@@ -115,6 +115,8 @@ export interface Target extends Disposable {
    * stands, what was only in swap still is, or was removed.
    */
   swapIns(): number | undefined;
+  /** The same of pages written to swap. While it stands, no page went there, nor is in the swap cache for that. */
+  swapOuts(): number | undefined;
   /** Milliseconds, of the clock that objects' changes are stamped with. */
   now(): number;
   /**

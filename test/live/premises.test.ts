@@ -1,6 +1,10 @@
 /** What the exact detector relies on, on this kernel. */
+import { fstatSync } from "node:fs";
+import process from "node:process";
 import { expect, test } from "vitest";
-import { ZramSwap } from "../../src/linux/index.ts";
+import { MADV } from "../../src/abi/index.ts";
+import { drainLruBatches, ZramSwap } from "../../src/linux/index.ts";
+import { ExactDetector, LinuxTarget, type Mapping } from "../../src/residency/index.ts";
 import {
   countSwapIns,
   markerSwapType,
@@ -25,6 +29,28 @@ test("every read from swap is counted", { timeout: LIVE_TIMEOUT_MS }, async (con
 
 test("a removal shows in an object's stamp", () => {
   expect(removalsAreStamped()).toBe(true);
+});
+
+test("what does not show: reclaim drops a page that was only read, and another is filled", {
+  timeout: LIVE_TIMEOUT_MS,
+}, async (context) => {
+  needsZram(context);
+  using _zram = await ZramSwap.create({ sizeBytes: 16 << 20, waitMs: LIVE_TIMEOUT_MS });
+  using memory = new SharedMemory(4);
+  using target = LinuxTarget.open(process.pid);
+  const mapping = target.mappings().find(({ start }) => start === memory.address) as Mapping;
+  const exact = new ExactDetector(target, { settleMs: 0 });
+  expect(memory.words[0]).toBe(0);
+  const before = fstatSync(memory.fd, { bigint: true });
+  exact.scan(mapping);
+  drainLruBatches();
+  memory.madvise(0, 1, MADV.PAGEOUT);
+  expect(exact.scan(mapping).counts).toMatchObject({ hole: 4 });
+  memory.touch(2);
+  memory.madvise(2, 1, MADV.DONTNEED); // filled, and not mapped here
+  const after = fstatSync(memory.fd, { bigint: true });
+  expect([after.blocks, after.ctimeNs]).toEqual([before.blocks, before.ctimeNs]);
+  expect(exact.scan(mapping).counts).toMatchObject({ hole: 3, cached: 1 });
 });
 
 test("the type of markers is above all types of swap areas", (context) => {
