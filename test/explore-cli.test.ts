@@ -118,6 +118,7 @@ describe("explore", () => {
   test.each<[string[], string]>([
     [["--shard", "3/2"], "It must be I/N with I from 1 to N"],
     [["--shard", "0/2"], "It must be I/N with I from 1 to N"],
+    [["--workers", "0"], "It must be 1 to 256"],
     [["--processes", "7"], "scope: processes 7 must be an integer from 1 to 4"],
     [["--ops", "read,fly"], 'scope: unknown op "fly"'],
     [["--memory", "0"], "scope too large for memory: 8,042 states, 1 MiB are expected, and"],

@@ -63,6 +63,7 @@ const SCOPE_OPTIONS = [
 ] as const;
 const PROGRESS_MS = 200;
 const MIB = 2 ** 20;
+const WORKERS_MAX = 256;
 const BUFFER_BYTES_MAX = 2 ** 31;
 
 export function addExplore(program: Command): void {
@@ -94,7 +95,7 @@ export function addExplore(program: Command): void {
     .option("--accesses <n>", "loads and stores that are interleaved", readCount)
     .option("--page-outs <n>", "page-outs that are interleaved", readCount)
     .option("--calls <n>", "operations that come between the stages", readCount)
-    .option("-w, --workers <n>", "threads (one a core)", readCount, availableParallelism())
+    .option("-w, --workers <n>", "threads (one a core)", readWorkers, availableParallelism())
     .addOption(
       new Option("--shard <i/n>", "search the i-th of n parts")
         .argParser(readShard)
@@ -317,6 +318,12 @@ function mib(bytes: number): string {
 function readCount(text: string): number {
   if (!/^\d{1,12}$/.test(text)) throw new InvalidArgumentError("It must be a number.");
   return Number(text);
+}
+
+function readWorkers(text: string): number {
+  const workers = readCount(text);
+  if (workers < 1 || workers > WORKERS_MAX) throw new InvalidArgumentError(`It must be 1 to ${WORKERS_MAX}.`);
+  return workers;
 }
 
 function readOps(text: string): OpKind[] {

@@ -10,6 +10,7 @@ export { MODEL_MECHANISMS, type ModelMechanism, measureModelAccuracy } from "./a
 export { describeAccuracy } from "./accuracy-report.ts";
 export { type AccuracySuite, type AccuracySuiteOptions, runAccuracySuite } from "./accuracy-suite.ts";
 export { type BenchOptions, benchPagemap, benchSwapIn } from "./bench.ts";
+export { type Choices, inAllWays, RandomChoices, ReplayChoices, ReplayError } from "./choices.ts";
 export { type Claim, judgeClaims, type Verdict } from "./claims.ts";
 export { describeClaims, type MeasuredOn } from "./claims-report.ts";
 export { type ClaimsOptions, type ClaimsSuite, runClaims } from "./claims-suite.ts";
@@ -20,6 +21,18 @@ export {
   FALSE_POSITIVE_CAUSES,
   type Mechanism,
 } from "./error-cause.ts";
+export { CLASSES, type ClassName, type FindingClass, type FindingKind } from "./explore/causes.ts";
+export {
+  type Estimate,
+  type Exploration,
+  type ExploreOptions,
+  estimate,
+  explore,
+} from "./explore/explore.ts";
+export { type Finding, mergeFindings } from "./explore/findings.ts";
+export { preludeOf } from "./explore/names.ts";
+export { DEFAULT_SCOPE, DEFAULT_STAGES, type ExploreScope, OP_KINDS, type OpKind } from "./explore/scope.ts";
+export type { Shard } from "./explore/search.ts";
 export { type FaultAroundRow, measureFaultAround } from "./fault-around-cost.ts";
 export {
   type FunctionalResult,
@@ -35,6 +48,18 @@ export { describePagemap, type PagemapBench } from "./pagemap-report.ts";
 export { judgeRecordedTraces, type RecordedAccuracy } from "./recorded-accuracy.ts";
 export { costOf, REFERENCE_COSTS, type ReferenceCost } from "./reference-costs.ts";
 export { runScenario, SCENARIOS, type Scenario, type ScenarioOutcome } from "./scenarios.ts";
+export {
+  PATCHES,
+  type Patch,
+  type PatchReason,
+  reasonsFor,
+  runSubset,
+  type SeriesFinding,
+  type SubsetResult,
+  type SubsetVerdict,
+  subsets,
+  verdictOf,
+} from "./series.ts";
 export {
   type Contender,
   interleave,
