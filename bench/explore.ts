@@ -1,6 +1,6 @@
 /**
- * How fast the explorer is: on the model, by one thread and by two; and its search alone against SPIN, on one abstraction
- * written by hand for both.
+ * How fast the explorer is: on the model, by one thread and by two; and its search alone against SPIN, on one
+ * abstraction written by hand for both.
  */
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -19,7 +19,10 @@ const ONE_THREAD_WANTED = 200_000;
 const TWO_THREADS_WANTED = 1.7;
 const SPIN_WANTED = 3;
 
-/** 2 processes, 2 pages, all operations, and programs of any length: 6 operations alone are over too soon to be timed. */
+/**
+ * 2 processes, 2 pages, all operations, and programs of any length: 6 operations alone are over too soon to
+ * be timed.
+ */
 const scope: ExploreScope = { ...DEFAULT_SCOPE, sharers: 2, depth: options.quick ? 6 : 64 };
 const SHARD = { number: 1, count: 1 };
 
@@ -142,7 +145,8 @@ async function againstSpin(nsOnTheModel: number): Promise<void> {
     ],
   );
   report.target(
-    `${ratio.ratio.toFixed(2)} times as long as SPIN [${ratio.low.toFixed(2)}, ${ratio.high.toFixed(2)}], wanted <= ${SPIN_WANTED}`,
+    `${ratio.ratio.toFixed(2)} times as long as SPIN [${ratio.low.toFixed(2)}, ${ratio.high.toFixed(2)}], ` +
+      `wanted <= ${SPIN_WANTED}`,
     ratio.ratio <= SPIN_WANTED,
   );
 }

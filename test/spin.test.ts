@@ -1,4 +1,5 @@
-// The explorer on the model, its search on a hand-written abstraction, and SPIN on the same: one set of states.
+// The explorer on the model, its search on a hand-written abstraction, and SPIN on the same: one set of
+// states.
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { abstractionsOf, ShmemSpace } from "../bench/support/shmem-space.ts";

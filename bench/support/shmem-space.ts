@@ -1,4 +1,7 @@
-/** The abstraction of bench/spin/shmem.pml once more, as a space for the explorer's own search: no kernel in it. */
+/**
+ * The abstraction of bench/spin/shmem.pml once more, as a space for the explorer's own search: no kernel in
+ * it.
+ */
 import type { KernelSpace } from "../../src/lab/explore/index.ts";
 import type { StateSpace } from "../../src/lab/explore/space.ts";
 import { PG_DIRTY } from "../../src/model/page-frames.ts";

@@ -71,8 +71,8 @@ export function addExplore(program: Command): void {
     .command("explore")
     .summary("search all programs, or all interleavings, within a scope")
     .description(
-      "Runs every program of memory operations within a scope on the model, or (--stages) every interleaving of faults, " +
-        "a page-out and a call, and checks each state that comes about: invariants, data, and PM_SWAP both ways. Of every " +
+      "Runs every program of memory operations within a scope on the model, or (--stages) every interleaving " +
+        "of faults, a page-out and a call, and checks each state: invariants, data, and PM_SWAP both ways. Of every " +
         "kind of thing that it finds it tells the shortest way there, and a command that replays it.",
     )
     .option(

@@ -24,9 +24,9 @@ export function addSeries(program: Command): void {
     .command("series")
     .summary("the RFC's four patches, and what each is for")
     .description(
-      "Runs the RFC's functional test and a short exploration (all programs of 5 operations, all interleavings of two " +
-        "accesses and a page-out) on the model with every subset of the RFC's four patches that can exist, and tells what " +
-        "works, what breaks, and the shortest program or interleaving that shows it.",
+      "Runs the RFC's functional test and a short exploration (all programs of 5 operations, all interleavings " +
+        "of two accesses and a page-out) on the model with every subset of the RFC's four patches that can exist, " +
+        "and tells what works, what breaks, and the shortest program or interleaving that shows it.",
     )
     .option("--json", "print the results as JSON")
     .option("--markdown", "print them as Markdown")

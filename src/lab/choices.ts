@@ -1,4 +1,7 @@
-/** Where a scenario's choices come from: all there are, one after the other; random ones; or those of a run before. */
+/**
+ * Where a scenario's choices come from: all there are, one after the other; random ones; or those of a run
+ * before.
+ */
 
 import { Random } from "./random.ts";
 
@@ -36,8 +39,8 @@ export class ReplayChoices implements Choices {
 }
 
 /**
- * Random choices from a seed. `weights[i]` says how often choice `i` is taken, against 1 for those without a weight;
- * one of weight 0 is never taken where another can be.
+ * Random choices from a seed. `weights[i]` says how often choice `i` is taken, against 1 for those without a
+ * weight; one of weight 0 is never taken where another can be.
  */
 export class RandomChoices implements Choices {
   readonly #random: Random;
@@ -80,7 +83,8 @@ class BacktrackingChoices implements Choices {
     if (known === undefined) this.path.push({ taken: 0, of: count });
     else if (known.of !== count)
       throw new Error(
-        `choice ${this.#depth + 1} was of ${known.of} and is of ${count} now: the scenario depends on more than its choices`,
+        `choice ${this.#depth + 1} was of ${known.of} and is of ${count} now: ` +
+          "the scenario depends on more than its choices",
       );
     return this.path[this.#depth++].taken;
   }
@@ -98,8 +102,8 @@ class BacktrackingChoices implements Choices {
 }
 
 /**
- * Runs the scenario with every sequence of choices there is, in order; it must end by itself. Returns how many there
- * were.
+ * Runs the scenario with every sequence of choices there is, in order; it must end by itself. Returns how
+ * many there were.
  */
 export function inAllWays(scenario: (choices: Choices) => void): number {
   const choices = new BacktrackingChoices();

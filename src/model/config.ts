@@ -1,4 +1,7 @@
-/** Which kernel the model is: switches by the kernel's names, named profiles, and what differs between releases. */
+/**
+ * Which kernel the model is: switches by the kernel's names, named profiles, and what differs between
+ * releases.
+ */
 
 import {
   layOutSwapTypes,
@@ -18,11 +21,15 @@ export interface KernelConfig {
   readonly PTE_MARKER: boolean;
   /** CONFIG_PTE_MARKER_PAGEOUT, the RFC's: page-out of a shmem page leaves a marker. Needs PTE_MARKER. */
   readonly PTE_MARKER_PAGEOUT: boolean;
-  /** CONFIG_PTE_MARKER_UFFD_WP: userfaultfd write-protection of shmem survives zap and page-out. Needs PTE_MARKER. */
+  /**
+   * CONFIG_PTE_MARKER_UFFD_WP: userfaultfd write-protection of shmem survives zap and page-out. Needs
+   * PTE_MARKER.
+   */
   readonly PTE_MARKER_UFFD_WP: boolean;
   /**
-   * The rival of the RFC ("pagemap: swap location for shared pages", July 2021): while pagemap is read, every none PTE
-   * of a mapping of shmem is looked up in the page cache, and a page in swap is shown with its place there.
+   * The rival of the RFC ("pagemap: swap location for shared pages", July 2021): while pagemap is read, every
+   * none PTE of a mapping of shmem is looked up in the page cache, and a page in swap is shown with its place
+   * there.
    */
   readonly PAGEMAP_SHMEM_LOOKUP: boolean;
   /**
@@ -31,22 +38,26 @@ export interface KernelConfig {
    */
   readonly FAULT_AROUND_MARKERS: boolean;
   /**
-   * The RFC's second patch, in Linux since 5.19: a fault on an object's page is finished if the PTE is still what was
-   * seen at first (`finish_fault`); without it, if the PTE is none.
+   * The RFC's second patch, in Linux since 5.19: a fault on an object's page is finished if the PTE is still
+   * what was seen at first (`finish_fault`); without it, if the PTE is none.
    */
   readonly finish_fault_orig_pte: boolean;
   /**
-   * The RFC's third patch, in Linux since 5.19: a fault on a marker is one on an object's page (`handle_pte_marker`), and
-   * a zap takes markers too; without it, a marker is a bad PTE.
+   * The RFC's third patch, in Linux since 5.19: a fault on a marker is one on an object's page
+   * (`handle_pte_marker`), and a zap takes markers too; without it, a marker is a bad PTE.
    */
   readonly handle_pte_marker: boolean;
   /** CONFIG_MEM_SOFT_DIRTY. */
   readonly MEM_SOFT_DIRTY: boolean;
   /**
-   * How much a read fault maps around itself, bytes: a power of two from 4096 to 2 MiB (debugfs `fault_around_bytes`).
+   * How much a read fault maps around itself, bytes: a power of two from 4096 to 2 MiB (debugfs
+   * `fault_around_bytes`).
    */
   readonly fault_around_bytes: number;
-  /** Swap readahead reads 2^page_cluster pages, 0 to 31 (sysctl `vm.page-cluster`: 3 in a kernel, 0 as recorded). */
+  /**
+   * Swap readahead reads 2^page_cluster pages, 0 to 31 (sysctl `vm.page-cluster`: 3 in a kernel, 0 as
+   * recorded).
+   */
   readonly page_cluster: number;
   /** UFFD_FEATURE_WP_ASYNC: the kernel resolves write-protect faults by itself (6.7). */
   readonly uffd_wp_async: boolean;
@@ -84,7 +95,9 @@ export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
 
-/** What a release does differently, as read in the sources of 6.1 and 6.12 and seen in the recorded traces. */
+/**
+ * What a release does differently, as read in the sources of 6.1 and 6.12 and seen in the recorded traces.
+ */
 export interface ReleaseBehaviour {
   /** MADV_WILLNEED of shmem reads one page past the range (`force_shm_swapin_readahead`, `mm/madvise.c`). */
   readonly willneedReadsOnePageTooMany: boolean;
@@ -93,20 +106,30 @@ export interface ReleaseBehaviour {
   /** Write-protecting a none PTE of anonymous memory leaves a marker (UFFD_FEATURE_WP_UNPOPULATED). */
   readonly uffdWpUnpopulatedAnon: boolean;
   /**
-   * Un-protecting gives a PTE the plain protection of the area, also where writes are to be noticed (`uffd_wp_range`).
+   * Un-protecting gives a PTE the plain protection of the area, also where writes are to be noticed
+   * (`uffd_wp_range`).
    */
   readonly uffdWpResolveMapsWritable: boolean;
-  /** MADV_POPULATE_* stops at the first gap; before, it went on and failed at the end (`madvise_populate`). */
+  /**
+   * MADV_POPULATE_* stops at the first gap; before, it went on and failed at the end (`madvise_populate`).
+   */
   readonly populateStopsAtGap: boolean;
-  /** A private page that comes back from swap by a read is mapped writable, if it is nobody else's (`do_swap_page`). */
+  /**
+   * A private page that comes back from swap by a read is mapped writable, if it is nobody else's
+   * (`do_swap_page`).
+   */
   readonly swapInMapsWritable: boolean;
   /**
-   * UFFDIO_REGISTER and UFFDIO_UNREGISTER of a range with no area in or above it: ENOMEM; else EINVAL as for any gap.
+   * UFFDIO_REGISTER and UFFDIO_UNREGISTER of a range with no area in or above it: ENOMEM; else EINVAL as for
+   * any gap.
    */
   readonly uffdNothingAboveIsEnomem: boolean;
   /** UFFDIO_UNREGISTER refuses areas that another userfaultfd has (as 6.18 shows, and 6.12 does not yet). */
   readonly uffdUnregistersOwnOnly: boolean;
-  /** mremap to a given place moves all areas in a range, and gaps between them; before, EFAULT (`remap_move`, 6.17). */
+  /**
+   * mremap to a given place moves all areas in a range, and gaps between them; before, EFAULT (`remap_move`,
+   * 6.17).
+   */
   readonly mremapMovesSeveralVmas: boolean;
 }
 
@@ -200,7 +223,10 @@ export function makeConfig(
   return config;
 }
 
-/** The reserved swap types of a configuration (x86-64, memory failure, migration and device-private memory on). */
+/**
+ * The reserved swap types of a configuration (x86-64, memory failure, migration and device-private memory
+ * on).
+ */
 export function swapTypesOf(config: KernelConfig): SwapTypes {
   const before62 = config.release === "6.1";
   return layOutSwapTypes({
@@ -250,8 +276,8 @@ export function profileForTrace(
 }
 
 /**
- * The profile of an unmodified kernel whose release is nearest to that of a running one ("6.12.63", "7.0-rc1"); the
- * older one of two that are as near.
+ * The profile of an unmodified kernel whose release is nearest to that of a running one ("6.12.63",
+ * "7.0-rc1"); the older one of two that are as near.
  */
 export function nearestProfile(kernel: string): ProfileName {
   const rank = (release: string) => {

@@ -1,6 +1,7 @@
 /**
- * A page fault (`handle_mm_fault`, `mm/memory.c`) as an object that goes through named stages. {@link Fault.run}
- * drives them to the end; a scheduler calls {@link Fault.step}, so that what other tasks do comes between.
+ * A page fault (`handle_mm_fault`, `mm/memory.c`) as an object that goes through named stages. {@link
+ * Fault.run} drives them to the end; a scheduler calls {@link Fault.step}, so that what other tasks do comes
+ * between.
  */
 
 import {
@@ -187,8 +188,8 @@ export class Fault {
   }
 
   /**
-   * Whether the area is still there and as it was found: a scheduler may have let a call of the same process come
-   * between, where Linux makes that wait for `mmap_lock`.
+   * Whether the area is still there and as it was found: a scheduler may have let a call of the same process
+   * come between, where Linux makes that wait for `mmap_lock`.
    */
   #isSameArea(): boolean {
     return this.mm.find(this.vpn) === this.vma && this.vma.flags === this.areaFlags;

@@ -51,8 +51,8 @@ export interface KernelOptions {
   /** Swap areas, of falling priority. */
   readonly swap?: readonly SwapDevice[];
   /**
-   * Whether pages have bytes; without, only their state is simulated, and every load gives 0. "words": one word stands
-   * for a page.
+   * Whether pages have bytes; without, only their state is simulated, and every load gives 0. "words": one
+   * word stands for a page.
    */
   readonly contents?: boolean | "words";
 }
@@ -261,8 +261,8 @@ export class Kernel {
   }
 
   /**
-   * Checks everything that must always be true; throws an Error that says what isn't. Costs a walk over all state.
-   * `tasksInFlight`: faults or page-outs are half done.
+   * Checks everything that must always be true; throws an Error that says what isn't. Costs a walk over all
+   * state. `tasksInFlight`: faults or page-outs are half done.
    */
   checkInvariants(options: { readonly tasksInFlight?: boolean } = {}): void {
     checkInvariants(this, options.tasksInFlight);

@@ -23,7 +23,8 @@ import type { ShmemObject } from "./shmem-object.ts";
 const BYTES_MAX = INDEX_MAX * PAGE_SIZE;
 
 /**
- * A descriptor of a shmem object. What is done through it touches no page table. Errors are thrown as {@link Errno}.
+ * A descriptor of a shmem object. What is done through it touches no page table. Errors are thrown as {@link
+ * Errno}.
  */
 export class Memfd {
   readonly object: ShmemObject;
@@ -62,7 +63,8 @@ export class Memfd {
   }
 
   /**
-   * Reads into `buffer`; returns the bytes read, fewer at the end. `group` is charged for pages that come from swap.
+   * Reads into `buffer`; returns the bytes read, fewer at the end. `group` is charged for pages that come
+   * from swap.
    */
   pread(buffer: Uint8Array, position: number, group: MemoryGroup = this.#kernel.groups.root): number {
     this.#checkPosition("pread", position);
@@ -102,7 +104,10 @@ export class Memfd {
     return pageState(this.#kernel, this.object, page);
   }
 
-  /** mincore of a mapping that was never touched: sets `resident[i]` to 1 if page `first + i` is in memory, else to 0. */
+  /**
+   * mincore of a mapping that was never touched: sets `resident[i]` to 1 if page `first + i` is in memory,
+   * else to 0.
+   */
   mincore(first: number, pages: number, resident: Uint8Array): void {
     for (let i = 0; i < pages; i++) resident[i] = isInCore(this.#kernel, this.object, first + i) ? 1 : 0;
   }

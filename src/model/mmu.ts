@@ -17,10 +17,15 @@ import { VM_UFFD_WP } from "./vma.ts";
 /** Why an access could not be made. */
 export type AccessError = "SIGSEGV" | "SIGBUS" | "ENOMEM";
 
-/** An access takes a few faults at the most; one that has taken so many, with nobody else running, takes for ever. */
+/**
+ * An access takes a few faults at the most; one that has taken so many, with nobody else running, takes for
+ * ever.
+ */
 export const FAULTS_MAX = 32;
 
-/** A fault that is handled again and again and gets the access no further: the processor would be stuck there. */
+/**
+ * A fault that is handled again and again and gets the access no further: the processor would be stuck there.
+ */
 export class EndlessFaultError extends Error {
   override readonly name = "EndlessFaultError";
 
@@ -36,8 +41,8 @@ export class EndlessFaultError extends Error {
 export let accessError: AccessError = "SIGSEGV";
 
 /**
- * The frame that a load or store of page `vpn` reaches: sets the accessed and dirty bits as the hardware does,
- * and faults as often as needed. -1 if it can't be reached, and then {@link accessError} says why.
+ * The frame that a load or store of page `vpn` reaches: sets the accessed and dirty bits as the hardware
+ * does, and faults as often as needed. -1 if it can't be reached, and then {@link accessError} says why.
  */
 export function access(k: Kernel, mm: Mm, vpn: number, isWrite: boolean): number {
   for (let tries = 0; ; ) {
@@ -67,8 +72,8 @@ export function walk(k: Kernel, mm: Mm, vpn: number, isWrite: boolean): number {
 }
 
 /**
- * Runs a fault to its end. "ok": the access is to be tried again. "handled": a userfaultfd handler ran, and the
- * processor's fault is handled once more before that (VM_FAULT_RETRY).
+ * Runs a fault to its end. "ok": the access is to be tried again. "handled": a userfaultfd handler ran, and
+ * the processor's fault is handled once more before that (VM_FAULT_RETRY).
  */
 export function handleFault(
   k: Kernel,

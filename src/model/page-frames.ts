@@ -1,9 +1,9 @@
 /**
- * Physical memory: what the kernel keeps in `struct page` (`include/linux/mm_types.h`), as one typed array a field,
- * 28 bytes a frame in all, and the pages' contents, with 4 more to find them.
+ * Physical memory: what the kernel keeps in `struct page` (`include/linux/mm_types.h`), as one typed array a
+ * field, 28 bytes a frame in all, and the pages' contents, with 4 more to find them.
  *
- * Frame 0 is the zero page: always there, on no list, never counted. Frame numbers from 1 to `sizePages` are memory;
- * so 0 also serves as "none" in links, in a page cache and in a swap cache.
+ * Frame 0 is the zero page: always there, on no list, never counted. Frame numbers from 1 to `sizePages` are
+ * memory; so 0 also serves as "none" in links, in a page cache and in a swap cache.
  */
 
 import type { PageStore } from "./page-store.ts";
@@ -56,7 +56,9 @@ export class PageFrames {
   readonly swapEntry: Uint32Array;
   readonly contents: PageStore;
 
-  /** Changes whenever a page comes to be mapped once or more than once: the exclusive bit of others' pagemaps. */
+  /**
+   * Changes whenever a page comes to be mapped once or more than once: the exclusive bit of others' pagemaps.
+   */
   sharingEpoch = 0;
   #freeHead = 0;
   #freeTail = 0;
@@ -87,9 +89,9 @@ export class PageFrames {
   }
 
   /**
-   * Takes a free frame with one reference and no flags; 0 if there is none. Its contents are whatever they were.
-   * The frame that has been free longest comes first: pages that went in a row come back in a row, which the
-   * processor's caches like where bytes are copied.
+   * Takes a free frame with one reference and no flags; 0 if there is none. Its contents are whatever they
+   * were. The frame that has been free longest comes first: pages that went in a row come back in a row,
+   * which the processor's caches like where bytes are copied.
    */
   take(): number {
     let pfn = this.#freeHead;

@@ -2,13 +2,15 @@
 
 import { PAGE_SIZE } from "../abi/index.ts";
 
-/** What a function returns, in place of an errno, when it must wait for a page. Nothing has been done then. */
+/**
+ * What a function returns, in place of an errno, when it must wait for a page. Nothing has been done then.
+ */
 export const BLOCKED = -1000;
 
 /**
- * A call needs a page that a half-done fault or page-out has locked. The kernel would sleep; the model has nobody to
- * wait for, as only its caller can step that task. What the call did before it came to the page stays done, as in
- * the kernel; made again later, it goes on.
+ * A call needs a page that a half-done fault or page-out has locked. The kernel would sleep; the model has
+ * nobody to wait for, as only its caller can step that task. What the call did before it came to the page
+ * stays done, as in the kernel; made again later, it goes on.
  */
 export class PageLockedError extends Error {
   override readonly name = "PageLockedError";

@@ -1,6 +1,6 @@
 /**
- * Contents of 4 KiB pages, numbered from 0. A page has a cell of memory from when it is first used; cells are in
- * chunks,
+ * Contents of 4 KiB pages, numbered from 0. A page has a cell of memory from when it is first used; cells are
+ * in chunks,
  * and stores that share a pool can hand cells over instead of copying bytes.
  */
 
@@ -19,7 +19,9 @@ export interface PageStore {
   zero(page: number): void;
   /** Copies a page of `from` into a page of this store. */
   copy(page: number, from: PageStore, fromPage: number): void;
-  /** The same, where the page of `from` is not needed any more: it may be handed over, and is undefined after. */
+  /**
+   * The same, where the page of `from` is not needed any more: it may be handed over, and is undefined after.
+   */
   move(page: number, from: PageStore, fromPage: number): void;
   /** The page's 4096 bytes themselves, to read or write now (not to keep). Empty without contents. */
   bytes(page: number): Uint8Array;

@@ -1,6 +1,7 @@
 /**
  * 4-level page tables. Every table, of all processes, is 512 entries of 64 bits in one pool; entries are the
- * hardware's own bytes (`abi/pte.ts`), at the upper levels too, where the "frame" is the number of the next table.
+ * hardware's own bytes (`abi/pte.ts`), at the upper levels too, where the "frame" is the number of the next
+ * table.
  *
  * An entry of a PTE table is reached as `chunk = pool.chunkOf(table)`, `i = entryOffset(table, vpn)`:
  * its words are `chunk[i]` (low) and `chunk[i + 1]` (high). Hot loops do just that.
@@ -24,7 +25,8 @@ const PGD_PAGES = 2 ** 27;
 const MAPPABLE_PAGES = PGD_PAGES * PTRS_PER_TABLE;
 
 /**
- * Behind its tables, a chunk has a word for each: how often it was written, so that what was read off it can be kept.
+ * Behind its tables, a chunk has a word for each: how often it was written, so that what was read off it can
+ * be kept.
  */
 const VERSIONS = TABLES_PER_CHUNK * WORDS_PER_TABLE;
 const CHUNK_WORDS = VERSIONS + TABLES_PER_CHUNK;
@@ -58,8 +60,8 @@ export class PageTablePool {
   }
 
   /**
-   * Writes the PTE at `chunk[i]`: the only way to, but for the accessed and dirty bits that the processor sets,
-   * which nobody is told of.
+   * Writes the PTE at `chunk[i]`: the only way to, but for the accessed and dirty bits that the processor
+   * sets, which nobody is told of.
    */
   write(chunk: Uint32Array, i: number, lo: number, hi: number): void {
     chunk[i] = lo;
@@ -177,7 +179,9 @@ export class PageTables {
     return i;
   }
 
-  /** The first page from `vpn` on, below `end`, that has a PTE table; `end` if none has. Skips what is empty. */
+  /**
+   * The first page from `vpn` on, below `end`, that has a PTE table; `end` if none has. Skips what is empty.
+   */
   skipToTable(vpn: number, end: number): number {
     while (vpn < end) {
       if (Math.floor(vpn / PMD_PAGES) === this.#lastRegion) return vpn;
@@ -222,7 +226,9 @@ export class PageTables {
     this.#lastTable = 0;
   }
 
-  /** Frees what the children of `table` (whose entries cover `span` pages from `base`) have within the range. */
+  /**
+   * Frees what the children of `table` (whose entries cover `span` pages from `base`) have within the range.
+   */
   #freeLevel(table: number, span: number, base: number, start: number, end: number): void {
     const first = Math.max(0, Math.floor((start - base) / span));
     const last = Math.min(PTRS_PER_TABLE - 1, Math.ceil((end - base) / span) - 1);

@@ -21,7 +21,10 @@ import type { Process } from "./process.ts";
 import { isolate } from "./reclaim.ts";
 import { interleave, type Task } from "./scheduler.ts";
 
-/** The processor's own steps take no turns here: with the kernel's there are orders enough. The explorer takes all. */
+/**
+ * The processor's own steps take no turns here: with the kernel's there are orders enough. The explorer takes
+ * all.
+ */
 class KernelSteps extends Access {
   override step(kernel: Kernel): void {
     if (this.stage === "walk") super.step(kernel);
@@ -65,7 +68,8 @@ interface Scenario {
 /** Ends everything, and makes sure that nothing is left. */
 function finish(kernel: Kernel): void {
   endAll(kernel);
-  // A page that was being written when its last owner let go of it is in the swap cache until reclaim comes by.
+  // A page that was being written when its last owner let go of it is in the swap cache until reclaim comes
+  // by.
   kernel.reclaimAll();
   retire(kernel);
 }
@@ -74,9 +78,10 @@ function finish(kernel: Kernel): void {
 class Redundant extends Error {}
 
 /**
- * Runs a scenario in all orders that there are: each run takes another branch where the last one still had one.
- * All that must be true is checked between any two stages. A task whose turn came while it had to wait did nothing:
- * that branch is the same as its neighbours, and is not followed. Returns how often each outcome was seen.
+ * Runs a scenario in all orders that there are: each run takes another branch where the last one still had
+ * one. All that must be true is checked between any two stages. A task whose turn came while it had to wait
+ * did nothing: that branch is the same as its neighbours, and is not followed. Returns how often each outcome
+ * was seen.
  */
 function inAllOrders(scenario: () => Scenario): { runs: number; outcomes: Map<string, number> } {
   const outcomes = new Map<string, number>();

@@ -9,8 +9,8 @@ import type { PageOut } from "./page-out.ts";
 export type Task = Access | Fault | PageOut;
 
 /**
- * Steps the tasks until all are done. `choose(n)` picks which of the `n` that can go on does the next stage, 0 to
- * n - 1; so the same scenario runs in any order, at random from a seed, or in all orders there are.
+ * Steps the tasks until all are done. `choose(n)` picks which of the `n` that can go on does the next stage,
+ * 0 to n - 1; so the same scenario runs in any order, at random from a seed, or in all orders there are.
  * Throws if none can go on, which would be a deadlock of the model.
  */
 export function interleave(k: Kernel, tasks: readonly Task[], choose: (count: number) => number): void {

@@ -1,8 +1,9 @@
 /**
  * Swap areas, their slots, and the swap cache (`mm/swapfile.c`, `mm/swap_state.c`).
  *
- * A swap entry is packed in 31 bits: the area's number over 26 bits of slot. A slot's count is the number of PTEs
- * and page-cache entries that name it; besides, it may have a page in the swap cache. It is free when it has neither.
+ * A swap entry is packed in 31 bits: the area's number over 26 bits of slot. A slot's count is the number of
+ * PTEs and page-cache entries that name it; besides, it may have a page in the swap cache. It is free when it
+ * has neither.
  */
 
 import { ConfigError } from "./config.ts";
@@ -73,7 +74,9 @@ export class SwapArea {
     this.#unused = 1;
   }
 
-  /** Takes a free slot: the one that has been free longest, so that runs stay together. 0 if there is none. */
+  /**
+   * Takes a free slot: the one that has been free longest, so that runs stay together. 0 if there is none.
+   */
   takeSlot(): number {
     let slot = this.#freeHead;
     if (slot !== 0) {
@@ -177,8 +180,9 @@ export class Swap {
   }
 
   /**
-   * `folio_alloc_swap` and `add_to_swap_cache`: finds a slot for the page and puts the page in the swap cache there.
-   * Returns the entry, whose count is still 0; or 0 if swap is full or off. (No entry is 0: slot 0 is the header.)
+   * `folio_alloc_swap` and `add_to_swap_cache`: finds a slot for the page and puts the page in the swap cache
+   * there. Returns the entry, whose count is still 0; or 0 if swap is full or off. (No entry is 0: slot 0 is
+   * the header.)
    */
   addToSwapCache(pfn: number): number {
     for (const area of this.#byPriority) {
@@ -211,7 +215,8 @@ export class Swap {
   }
 
   /**
-   * `delete_from_swap_cache`: takes the page out, and drops the cache's reference; frees the slot if nothing names it.
+   * `delete_from_swap_cache`: takes the page out, and drops the cache's reference; frees the slot if nothing
+   * names it.
    */
   deleteFromSwapCache(pfn: number): void {
     const entry = this.#frames.swapEntry[pfn];
@@ -286,7 +291,9 @@ export class Swap {
     else device.give(swapSlot(entry), this.#frames.contents, pfn);
   }
 
-  /** Undoes a {@link give}: the page has its bytes again, and the slot too. No read of the device's, in truth. */
+  /**
+   * Undoes a {@link give}: the page has its bytes again, and the slot too. No read of the device's, in truth.
+   */
   readBack(pfn: number): void {
     const entry = this.#frames.swapEntry[pfn];
     this.area(entry).device.read(swapSlot(entry), this.#frames.contents, pfn);

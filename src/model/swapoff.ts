@@ -22,8 +22,8 @@ import { readSwapCache } from "./swap-in.ts";
 import type { Vma } from "./vma.ts";
 
 /**
- * Reads everything back and removes the area. Returns 0, or minus ENOMEM if it doesn't fit, or {@link BLOCKED} if a page
- * must be waited for: then the area stays on.
+ * Reads everything back and removes the area. Returns 0, or minus ENOMEM if it doesn't fit, or {@link
+ * BLOCKED} if a page must be waited for: then the area stays on.
  */
 export function swapoff(k: Kernel, area: SwapArea): number {
   area.writeOk = false;
@@ -66,7 +66,10 @@ function unuseVma(k: Kernel, vma: Vma, area: SwapArea): number {
   return error;
 }
 
-/** `unuse_pte`: maps the page, unaccessed and read-only as a private page is at first, in place of its swap entry. */
+/**
+ * `unuse_pte`: maps the page, unaccessed and read-only as a private page is at first, in place of its swap
+ * entry.
+ */
 function unusePte(k: Kernel, vma: Vma, vpn: number, chunk: Uint32Array, i: number, pfn: number): void {
   const { frames, swap } = k;
   if ((frames.flags[pfn] & (PG_LOCKED | PG_WRITEBACK)) !== 0) return;

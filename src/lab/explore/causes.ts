@@ -18,7 +18,9 @@ export const CLASSES = [
   {
     name: "sharer-zapped",
     kind: CLEAR,
-    says: "its PTE had been zapped before the page-out, so only the other sharer got a marker (a flaw that the RFC lists)",
+    says:
+      "its PTE had been zapped before the page-out, so only the other sharer got a marker " +
+      "(a flaw that the RFC lists)",
   },
   {
     name: "zapped",
@@ -66,12 +68,16 @@ export const CLASSES = [
   {
     name: "clean-dropped",
     kind: SET,
-    says: "the page had only been read, never written: the page-out dropped it, all zero as it was, and left a marker",
+    says:
+      "the page had only been read, never written: the page-out dropped it, " +
+      "all zero as it was, and left a marker",
   },
   {
     name: "in-flight",
     kind: SET,
-    says: "for a moment: a page-out has unmapped the page and not written it yet, or a fault has it and is not done",
+    says:
+      "for a moment: a page-out has unmapped the page and not written it yet, " +
+      "or a fault has it and is not done",
   },
   { name: "marker-on-hole", kind: SET, says: "the page was removed from the object, and the marker stayed" },
   { name: "unexplained-set", kind: SET, says: "and no cause that is known explains it" },

@@ -70,7 +70,7 @@ describe("what is refused:", () => {
 
   test("one of another version", () => {
     expect(() => loadSearch(kept, { ...OPTIONS, version: "1.2.4" })).toThrow(
-      "kept: a checkpoint of ptemark 1.2.3 (format 1), and this is 1.2.4 (format 1): go on with that version, or begin anew",
+      "kept: a checkpoint of ptemark 1.2.3 (format 1), and this is 1.2.4 (format 1): go on with that version",
     );
   });
 });

@@ -1,4 +1,6 @@
-/** A search that was stopped, as bytes: a line of JSON, then states, parents, moves and levels as they lie. */
+/**
+ * A search that was stopped, as bytes: a line of JSON, then states, parents, moves and levels as they lie.
+ */
 
 import { ConfigError } from "../../model/index.ts";
 import { KernelSpace } from "./kernel-space.ts";
@@ -48,7 +50,8 @@ export function loadSearch(bytes: Uint8Array, { file, version, capacityFor }: Lo
   const header = readHeader(bytes, file);
   if (header.ptemark !== version || header.format !== FORMAT)
     throw new ConfigError(
-      `${file}: a checkpoint of ptemark ${header.ptemark} (format ${header.format}), and this is ${version} (format ${FORMAT}): ` +
+      `${file}: a checkpoint of ptemark ${header.ptemark} (format ${header.format}), ` +
+        `and this is ${version} (format ${FORMAT}): ` +
         "go on with that version, or begin anew",
     );
   const space = new KernelSpace(header.scope);

@@ -1,7 +1,8 @@
 /**
- * A world's state as a vector of bytes, and back. Frames and slots have no numbers in it, and of the vectors that
- * differ only in the order of processes, pages and tasks it is the least (of those that a signature can't tell apart):
- * so equal vectors are equal states, and a state is restored by writing it, renumbered, into the same kernel.
+ * A world's state as a vector of bytes, and back. Frames and slots have no numbers in it, and of the vectors
+ * that differ only in the order of processes, pages and tasks it is the least (of those that a signature
+ * can't tell apart): so equal vectors are equal states, and a state is restored by writing it, renumbered,
+ * into the same kernel.
  *
  *     swap on | processes | accesses, page-outs, calls started
  *     a page:    how it is kept, the frame's flags (2), references held by tasks
@@ -26,7 +27,10 @@ const CELL_BYTES = 3;
 const TASK_BYTES = 12;
 const HEADER_BYTES = 5;
 
-/** A PTE as 16 bits: the flags of a present one (its frame is the page's), or a marker's bits below this one; 0 none. */
+/**
+ * A PTE as 16 bits: the flags of a present one (its frame is the page's), or a marker's bits below this one;
+ * 0 none.
+ */
 const MARKER = 0x8000;
 const NO_CELL = 0xffff_ffff;
 
@@ -233,7 +237,8 @@ export class Codec {
     if (tasks.length > 0) this.#saveTasks(to, offset + this.#tasksAt);
   }
 
-  // A task: what it is, stage, place (+1), page, bits, frame, PTE seen (2), mappers left, flags of an unbound frame (2).
+  // A task: what it is, stage, place (+1), page, bits, frame, PTE seen (2), mappers left, flags of an unbound
+  // frame (2).
 
   #saveTasks(to: Uint8Array, at: number): void {
     const records = this.#world.tasks.map((task) => this.#taskRecord(task));

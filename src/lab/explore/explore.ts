@@ -28,7 +28,9 @@ export interface Estimate {
 
 const SAMPLE_STATES = 20_000;
 
-/** Searches the beginning of a scope, and goes on as it grew. Throws a ConfigError for a scope that can't be. */
+/**
+ * Searches the beginning of a scope, and goes on as it grew. Throws a ConfigError for a scope that can't be.
+ */
 export function estimate(scope: ExploreScope): Estimate {
   const space = new KernelSpace(scope);
   const store = StateStore.create(space.stride, SAMPLE_STATES);

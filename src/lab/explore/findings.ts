@@ -90,8 +90,8 @@ function toHex(bytes: Uint8Array): string {
 }
 
 /**
- * Of each class the first of all: the findings that one search would have had, from those of its shards. Counts are
- * added up; what several shards saw is counted several times.
+ * Of each class the first of all: the findings that one search would have had, from those of its shards.
+ * Counts are added up; what several shards saw is counted several times.
  */
 export function mergeFindings(shards: readonly (readonly Finding[])[]): Finding[] {
   const merged: Finding[] = [];
@@ -104,7 +104,10 @@ export function mergeFindings(shards: readonly (readonly Finding[])[]): Finding[
   return merged;
 }
 
-/** In the order that a search decides by: length, last state, last move, then backwards the states and moves before. */
+/**
+ * In the order that a search decides by: length, last state, last move, then backwards the states and moves
+ * before.
+ */
 export function compareFindings(a: Finding, b: Finding): number {
   if (a.moves.length !== b.moves.length) return a.moves.length - b.moves.length;
   if (a.states.length !== b.states.length) return a.states.length - b.states.length;

@@ -1,9 +1,9 @@
 /**
  * The model as a space to search: programs of operations, and stages of tasks interleaved.
  *
- * Transitions are numbered: operations; then starts of accesses and page-outs; then steps of tasks. An operation is a
- * call of its own before any task has started (`depth` of them at the most); after that, one that comes between the
- * stages (`calls`). So a search covers every order in which things begin and go on.
+ * Transitions are numbered: operations; then starts of accesses and page-outs; then steps of tasks. An
+ * operation is a call of its own before any task has started (`depth` of them at the most); after that, one
+ * that comes between the stages (`calls`). So a search covers every order in which things begin and go on.
  */
 
 import { isPtePresent } from "../../abi/index.ts";
@@ -54,7 +54,10 @@ export class KernelSpace implements StateSpace {
   readonly #first: Uint8Array;
   /** The access that was to be tried again, in the last step. */
   #retried: Access | undefined;
-  /** Of each class, by its bit: the process and page (place * pages + page) that it was last shown of; -1 none. */
+  /**
+   * Of each class, by its bit: the process and page (place * pages + page) that it was last shown of; -1
+   * none.
+   */
   readonly where = new Int32Array(32).fill(-1);
   /** What the last error said, for whoever wants to know more. */
   detail = "";

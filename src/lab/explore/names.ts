@@ -1,4 +1,7 @@
-/** Lines for people: of programs in the op language, of interleavings by stages. Follows names through renumbering. */
+/**
+ * Lines for people: of programs in the op language, of interleavings by stages. Follows names through
+ * renumbering.
+ */
 
 import { isPtePresent } from "../../abi/index.ts";
 import { PageOut } from "../../model/index.ts";
@@ -15,7 +18,9 @@ export function preludeOf({ pages, sharers }: Pick<ExploreScope, "pages" | "shar
   return [`obj o0 ${pages}`, `map A v0 o0 0 ${pages} rw`, ...forks];
 }
 
-/** Runs moves on a space from its first state, each on the renumbered state before, as a search makes them. */
+/**
+ * Runs moves on a space from its first state, each on the renumbered state before, as a search makes them.
+ */
 export class NamedRun {
   readonly #space: KernelSpace;
   readonly #bytes: Uint8Array;

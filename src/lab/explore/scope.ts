@@ -24,7 +24,10 @@ export interface ExploreScope {
   readonly profile: string;
   /** Switches set otherwise than in the profile. */
   readonly config: Partial<KernelConfig>;
-  /** Processes at the most; and those that map the object at first, the others' parent and those it has forked. */
+  /**
+   * Processes at the most; and those that map the object at first, the others' parent and those it has
+   * forked.
+   */
   readonly processes: number;
   readonly sharers: number;
   /** Pages of the object. */
@@ -36,7 +39,10 @@ export interface ExploreScope {
   readonly swapPages: number;
   /** Whether page-out frees a page at once, as with zram; else it is a disk. */
   readonly device: "zram" | "disk";
-  /** Accesses and page-outs that are interleaved, stage by stage; and calls that come between. None: programs only. */
+  /**
+   * Accesses and page-outs that are interleaved, stage by stage; and calls that come between. None: programs
+   * only.
+   */
   readonly accesses: number;
   readonly pageOuts: number;
   readonly calls: number;

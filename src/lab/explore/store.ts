@@ -1,9 +1,10 @@
 /**
- * The states that a search has seen, shared by its workers: vectors in a row, how each was first reached, and a hash
- * table to find them by. States of one level lie together, so what is to be expanded next is a range of them.
+ * The states that a search has seen, shared by its workers: vectors in a row, how each was first reached, and
+ * a hash table to find them by. States of one level lie together, so what is to be expanded next is a range
+ * of them.
  *
- * Nothing here depends on which worker comes first, but for the order of states within a level: of two ways to reach a
- * state on one level, the one from the parent with the lesser {@link StateStore.rank} is kept.
+ * Nothing here depends on which worker comes first, but for the order of states within a level: of two ways
+ * to reach a state on one level, the one from the parent with the lesser {@link StateStore.rank} is kept.
  */
 
 /** Where control words are in their array. */
@@ -143,8 +144,8 @@ export class StateStore {
   }
 
   /**
-   * Waits until all workers have come to the end of the level; then there is the next. False if there is none: nothing is
-   * new, or the search is to stop.
+   * Waits until all workers have come to the end of the level; then there is the next. False if there is
+   * none: nothing is new, or the search is to stop.
    */
   nextLevel(workers: number): boolean {
     const { control } = this;
@@ -189,8 +190,8 @@ export class StateStore {
   }
 
   /**
-   * Adds a state that was reached from `parent` by `move`. Returns its number if it is new; -1 if it was known (or there
-   * is no room). The first state has parent -1.
+   * Adds a state that was reached from `parent` by `move`. Returns its number if it is new; -1 if it was
+   * known (or there is no room). The first state has parent -1.
    */
   add(words: Int32Array, parent: number, move: number): number {
     const mask = this.#table.length - 1;
@@ -222,7 +223,10 @@ export class StateStore {
     }
   }
 
-  /** Another way to a state of the level that is coming to be: kept if its parent's rank, or its move, is less. */
+  /**
+   * Another way to a state of the level that is coming to be: kept if its parent's rank, or its move, is
+   * less.
+   */
   #offerParent(state: number, parent: number, move: number): void {
     if (parent === NO_PARENT || this.levels[state] !== this.levels[parent] + 1) return;
     if (this.parents[state] === parent && this.moves[state] <= move) return;

@@ -15,8 +15,8 @@ export interface Walk {
 const TRIES = 200;
 
 /**
- * Makes up to `length` moves that `choices` choose; a choice that can't be made is made again. Ends when something is
- * broken. The space's limit of operations (`scope.depth`) holds.
+ * Makes up to `length` moves that `choices` choose; a choice that can't be made is made again. Ends when
+ * something is broken. The space's limit of operations (`scope.depth`) holds.
  */
 export function walk(space: KernelSpace, choices: Choices, length: number): Walk {
   const moves: number[] = [];

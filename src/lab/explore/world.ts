@@ -16,8 +16,8 @@ import type { ShmemObject } from "../../model/shmem-object.ts";
 import { checkScope, type ExploreScope } from "./scope.ts";
 
 /**
- * Where the object is mapped, a page number: fault-around's window covers all of it, and it is a small integer, not a
- * boxed double.
+ * Where the object is mapped, a page number: fault-around's window covers all of it, and it is a small
+ * integer, not a boxed double.
  */
 export const BASE = 0x10_0000;
 const PAGE_SIZE = 4096;
