@@ -147,7 +147,7 @@ function swapIn(suite: ClaimsSuite): Claim {
       `${number(Math.min(...added))} to ${number(Math.max(...added))} instructions more a page: ` +
       `${change(Math.min(...changes))} to ${change(Math.max(...changes))}.`,
     model:
-      `${ratioText(model.rows[2].change)}; by the counters ${sameWork ? "the same work" : "other work"} a page ` +
+      `${ratioText(model.rows[2].change)} of its own time; by the counters ${sameWork ? "the same work" : "other work"} a page ` +
       `(${number(marked.pteReads)} PTEs read, ${number(marked.pageCacheLookups)} look-ups).`,
     thisKernel: live(
       suite,
@@ -250,6 +250,8 @@ function accuracy(suite: ClaimsSuite): Claim {
       .join(", ");
   const ofMarker = suite.accuracy.cells.filter(({ mechanism }) => mechanism === MARKER.name);
   const right = ofMarker.map((cell) => shareRight(cell.accuracy));
+  const vm = suite.accuracy.sweeps.find(({ option }) => option === "zapRate");
+  const unzapped = vm?.points.find(({ value }) => value === 0)?.share ?? 0;
   const onThisKernel = suite.accuracy.cells.some(({ mechanism }) => mechanism === ON_THIS_KERNEL.exact);
   return {
     id: "accuracy",
@@ -257,7 +259,9 @@ function accuracy(suite: ClaimsSuite): Claim {
     title: "Right in 99.99 % of cases",
     said: "Best effort, but should work in 99.99 % of cases (later in the thread: 99 %).",
     realKernel: "",
-    model: `Marker: ${shares(MARKER.name)}. Look-up: ${shares("look-up")}.`,
+    model:
+      `Marker: ${shares(MARKER.name)}; one VM whose pages are never zapped ${percent(unzapped, 3)}. ` +
+      `Look-up: ${shares("look-up")}.`,
     thisKernel: live(
       suite,
       onThisKernel
@@ -266,7 +270,7 @@ function accuracy(suite: ClaimsSuite): Claim {
     ),
     verdict: right.every((share) => share >= SHARE_CLAIMED)
       ? "holds"
-      : right.some((share) => share >= SHARE_CLAIMED)
+      : Math.max(unzapped, ...right) >= SHARE_CLAIMED
         ? "holds in part"
         : "does not hold",
     command: "ptemark accuracy",
