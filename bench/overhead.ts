@@ -1,11 +1,11 @@
 /** What write-protection costs the process that it is put on: at a swap-in, a page-cache fault, a store, an arming pass. */
 import { MADV, PAGE_SIZE } from "../src/abi/index.ts";
 import { Arming } from "../src/lab/live/arming.ts";
-import { SharedMemory, touchEveryPage } from "../src/lab/live/shared-memory.ts";
 import { measureLiveSwapIn } from "../src/lab/live/swap-in.ts";
 import { fillPages, WORDS_PER_PAGE } from "../src/lab/page-content.ts";
 import { type Contender, interleave, ratioOf, type Series } from "../src/lab/statistics.ts";
 import { ZramSwap } from "../src/linux/index.ts";
+import { SharedMemory, touchEveryPage } from "../src/linux/shared-memory.ts";
 import { benchOptions, mebibytes, Report, ratioText } from "./support/report.ts";
 
 const options = benchOptions();

@@ -1,10 +1,10 @@
 /** Reading pagemap for present pages: the model, this machine's /proc/self/pagemap, and a plain copy of the result. */
 import { closeSync, openSync, readSync } from "node:fs";
 import { mixHash } from "../src/lab/hash.ts";
-import { SharedMemory, touchEveryPage } from "../src/lab/live/shared-memory.ts";
 import { ModelShmem } from "../src/lab/model-shmem.ts";
 import { PAGE_BYTES } from "../src/lab/page-content.ts";
 import { type Contender, interleave, ratioOf } from "../src/lab/statistics.ts";
+import { SharedMemory, touchEveryPage } from "../src/linux/shared-memory.ts";
 import { benchOptions, mebibytes, Report, ratioText } from "./support/report.ts";
 
 const options = benchOptions();

@@ -5,11 +5,11 @@ import { fileURLToPath } from "node:url";
 import { MADV, PAGE_IS_PRESENT, PAGE_IS_SWAPPED, PAGE_SIZE, PM_HI_GUARD_REGION } from "../src/abi/index.ts";
 import { mixHash } from "../src/lab/hash.ts";
 import { Arming } from "../src/lab/live/arming.ts";
-import { SharedMemory } from "../src/lab/live/shared-memory.ts";
 import { fillPages } from "../src/lab/page-content.ts";
 import { Random } from "../src/lab/random.ts";
 import { type Contender, interleave, median, ratioOf } from "../src/lab/statistics.ts";
 import { PagemapScanner, ZramSwap } from "../src/linux/index.ts";
+import { SharedMemory } from "../src/linux/shared-memory.ts";
 import {
   ExactDetector,
   LinuxTarget,

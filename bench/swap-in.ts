@@ -1,9 +1,9 @@
 /** Sequential swap-in of shared memory, a fault a page: the model, this machine's kernel, and a plain copy. */
 
-import { SharedMemory, touchEveryPage } from "../src/lab/live/shared-memory.ts";
 import { ModelShmem } from "../src/lab/model-shmem.ts";
 import { type ContentKind, checkPages, fillPages, PAGE_BYTES } from "../src/lab/page-content.ts";
 import { type Contender, interleave, ratioOf, type Series } from "../src/lab/statistics.ts";
+import { SharedMemory, touchEveryPage } from "../src/linux/shared-memory.ts";
 import { ZramSwap } from "../src/linux/zram.ts";
 import { benchOptions, mebibytes, Report, ratioText } from "./support/report.ts";
 

@@ -1,8 +1,8 @@
 import { statSync } from "node:fs";
 import process from "node:process";
 import { expect, test } from "vitest";
-import { SharedMemory } from "../../test/support/shared-memory.ts";
 import { mapFilesPath, parseMaps, readMaps } from "./maps.ts";
+import { SharedMemory } from "./shared-memory.ts";
 
 test("a line is taken apart", () => {
   expect(

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import process from "node:process";
 import { describe, expect, test } from "vitest";
 import { lacking } from "../../test/support/requirement.ts";
-import { SharedMemory } from "../../test/support/shared-memory.ts";
 import { MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, PAGE_SIZE, PROT_READ, PROT_WRITE } from "../abi/index.ts";
 import {
   addressOf,
@@ -18,6 +17,7 @@ import {
 } from "./libc.ts";
 import { readMaps } from "./maps.ts";
 import { PageCacheView } from "./page-cache.ts";
+import { SharedMemory } from "./shared-memory.ts";
 
 const MFD_HUGETLB = 4;
 const MAP_NORESERVE = 0x4000;

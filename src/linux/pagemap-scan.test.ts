@@ -1,7 +1,6 @@
 import process from "node:process";
 import { beforeEach, describe, expect, type TestContext, test } from "vitest";
 import { lacking } from "../../test/support/requirement.ts";
-import { SharedMemory } from "../../test/support/shared-memory.ts";
 import {
   PAGE_IS_PRESENT,
   PAGE_IS_SWAPPED,
@@ -16,6 +15,7 @@ import {
 import { LinuxError } from "./linux-error.ts";
 import { PagemapFile } from "./pagemap.ts";
 import { PagemapScanner } from "./pagemap-scan.ts";
+import { SharedMemory } from "./shared-memory.ts";
 import { Userfaultfd } from "./userfaultfd.ts";
 
 const PRESENT = { mask: PAGE_IS_PRESENT, returned: PAGE_IS_PRESENT };

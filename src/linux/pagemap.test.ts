@@ -2,9 +2,9 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
 import { expect, test } from "vitest";
-import { SharedMemory } from "../../test/support/shared-memory.ts";
 import { PAGE_SIZE, PM_HI_FILE, PM_HI_PRESENT, TASK_SIZE } from "../abi/index.ts";
 import { PagemapFile, pagemapShowsFrames } from "./pagemap.ts";
+import { SharedMemory } from "./shared-memory.ts";
 
 test("pages that were touched are present", () => {
   using memory = new SharedMemory(64);

@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { closeSync, readlinkSync } from "node:fs";
 import process from "node:process";
 import { expect, test } from "vitest";
-import { SharedMemory } from "../../test/support/shared-memory.ts";
 import { Pidfd } from "./pidfd.ts";
+import { SharedMemory } from "./shared-memory.ts";
 
 test("a descriptor of a process, taken over", () => {
   using memory = new SharedMemory(1, "taken");

@@ -3,12 +3,12 @@ import { once } from "node:events";
 import process from "node:process";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, type TestContext, test } from "vitest";
 import { lacking } from "../../test/support/requirement.ts";
-import { SharedMemory } from "../../test/support/shared-memory.ts";
 import { startUnfit, TargetFolder } from "../../test/support/target.mjs";
 import { MADV_GUARD_INSTALL } from "../abi/index.ts";
 import { DrivenProcess } from "./driven-process.ts";
 import { processCapabilities } from "./process-capabilities.ts";
 import { listPids, processName } from "./procfs.ts";
+import { SharedMemory } from "./shared-memory.ts";
 import { Userfaultfd } from "./userfaultfd.ts";
 
 function missingOf(pid: number): Record<string, string> {

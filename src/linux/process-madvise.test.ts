@@ -2,10 +2,10 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
 import { expect, test } from "vitest";
-import { SharedMemory } from "../../test/support/shared-memory.ts";
 import { PAGE_SIZE } from "../abi/index.ts";
 import { Pidfd } from "./pidfd.ts";
 import { processMadvise } from "./process-madvise.ts";
+import { SharedMemory } from "./shared-memory.ts";
 
 test("takes any number of ranges, and tells how many bytes were advised", () => {
   const pages = 3000;

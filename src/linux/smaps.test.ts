@@ -1,6 +1,6 @@
 import process from "node:process";
 import { expect, test } from "vitest";
-import { SharedMemory } from "../../test/support/shared-memory.ts";
+import { SharedMemory } from "./shared-memory.ts";
 import { parseSmaps, readSmaps, readSmapsRollup } from "./smaps.ts";
 
 const TEXT = `7f0a00000000-7f0a00002000 rw-s 00000000 00:01 1031 /memfd:a Rss: 4 kB (deleted)

@@ -12,6 +12,7 @@ import {
 import { MADV_GUARD_INSTALL, PAGE_SIZE, PM_HI_SWAP, PM_HI_UFFD_WP } from "../../src/abi/index.ts";
 import { PagemapFile, readSmaps, ZramSwap } from "../../src/linux/index.ts";
 import { holdSetting } from "../../src/linux/setting.ts";
+import { SharedMemory } from "../../src/linux/shared-memory.ts";
 import {
   type AttachOptions,
   attach,
@@ -21,7 +22,6 @@ import {
 } from "../../src/residency/index.ts";
 import { Holder } from "../support/holder.ts";
 import { LIVE_TIMEOUT_MS, needs, needsZram } from "../support/live.ts";
-import { SharedMemory } from "../support/shared-memory.ts";
 import { TargetFolder } from "../support/target.mjs";
 
 const PAGES = 64;

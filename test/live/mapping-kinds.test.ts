@@ -17,6 +17,7 @@ import {
 import { drainLruBatches, ZramSwap } from "../../src/linux/index.ts";
 import { madvise, mmap, munmap, syscall, viewOf } from "../../src/linux/libc.ts";
 import { holdSetting } from "../../src/linux/setting.ts";
+import { SharedMemory } from "../../src/linux/shared-memory.ts";
 import {
   ExactDetector,
   LinuxTarget,
@@ -27,7 +28,6 @@ import {
   type StateCounts,
 } from "../../src/residency/index.ts";
 import { LIVE_TIMEOUT_MS, needs, needsZram } from "../support/live.ts";
-import { SharedMemory } from "../support/shared-memory.ts";
 
 const PAGES = 16;
 const LENGTH = PAGES * PAGE_SIZE;

@@ -4,6 +4,7 @@ import process from "node:process";
 import { expect, test } from "vitest";
 import { MADV } from "../../src/abi/index.ts";
 import { drainLruBatches, ZramSwap } from "../../src/linux/index.ts";
+import { SharedMemory, touchEveryPage } from "../../src/linux/shared-memory.ts";
 import { ExactDetector, LinuxTarget, type Mapping } from "../../src/residency/index.ts";
 import {
   countSwapIns,
@@ -12,7 +13,6 @@ import {
   swapInsAreCounted,
 } from "../../src/residency/premises.ts";
 import { LIVE_TIMEOUT_MS, needsRoot, needsZram } from "../support/live.ts";
-import { SharedMemory, touchEveryPage } from "../support/shared-memory.ts";
 
 test("every read from swap is counted", { timeout: LIVE_TIMEOUT_MS }, async (context) => {
   needsZram(context);

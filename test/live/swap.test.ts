@@ -10,6 +10,7 @@ import { expect, test } from "vitest";
 import { PAGE_SIZE } from "../../src/abi/mman.ts";
 import { MemoryCgroup } from "../../src/linux/cgroup.ts";
 import { MachineLock } from "../../src/linux/machine-lock.ts";
+import { SharedMemory } from "../../src/linux/shared-memory.ts";
 import { SwapFile } from "../../src/linux/swap-file.ts";
 import type { SwapSpace } from "../../src/linux/swap-space.ts";
 import { ZramSwap } from "../../src/linux/zram.ts";
@@ -20,7 +21,6 @@ import {
   needsSwapFile,
   needsZram,
 } from "../support/live.ts";
-import { SharedMemory } from "../support/shared-memory.ts";
 
 /** The library as it is published: another process can't load the sources. */
 const BUILT = fileURLToPath(new URL("../../dist/linux/", import.meta.url));

@@ -13,8 +13,8 @@ import {
 } from "../../abi/index.ts";
 import { PagemapFile } from "../../linux/pagemap.ts";
 import { PagemapScanner } from "../../linux/pagemap-scan.ts";
+import type { SharedMemory } from "../../linux/shared-memory.ts";
 import { Userfaultfd } from "../../linux/userfaultfd.ts";
-import type { SharedMemory } from "./shared-memory.ts";
 
 /** A registration of a mapping of this process. */
 export class Arming implements Disposable {

@@ -3,10 +3,10 @@
 import { readSync } from "node:fs";
 import process from "node:process";
 import { PAGE_SIZE } from "../../abi/index.ts";
+import { SharedMemory } from "../../linux/shared-memory.ts";
 import { FAULT_AROUND_PAGES, FAULT_AROUND_STRIDES } from "../fault-around-cost.ts";
 import { Arming } from "./arming.ts";
 import { Resources } from "./resources.ts";
-import { SharedMemory } from "./shared-memory.ts";
 import { countMarkers, createSwapSpace, LIVE_SWAP_IN_CONFIGS } from "./swap-in.ts";
 
 export interface LiveFaultAroundRow {

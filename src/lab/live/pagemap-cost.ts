@@ -8,6 +8,7 @@ import { PAGE_IS_SWAPPED, PAGE_SIZE, PM_HI_SWAP } from "../../abi/index.ts";
 import { PageCacheView } from "../../linux/page-cache.ts";
 import { PagemapFile } from "../../linux/pagemap.ts";
 import { PagemapScanner } from "../../linux/pagemap-scan.ts";
+import { SharedMemory } from "../../linux/shared-memory.ts";
 import {
   ExactDetector,
   LinuxTarget,
@@ -20,7 +21,6 @@ import { RANGE_STATES, type RangeState } from "../pagemap-cost.ts";
 import { type Contender, interleave, median, type Ratio, ratioOf } from "../statistics.ts";
 import { Arming } from "./arming.ts";
 import { Resources } from "./resources.ts";
-import { SharedMemory } from "./shared-memory.ts";
 import { createSwapSpace } from "./swap-in.ts";
 
 export interface LivePagemapCost {

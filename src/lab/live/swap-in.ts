@@ -4,6 +4,7 @@ import process from "node:process";
 import { PAGE_SIZE, PM_HI_SWAP } from "../../abi/index.ts";
 import { MemoryCgroup } from "../../linux/cgroup.ts";
 import { PagemapFile } from "../../linux/pagemap.ts";
+import { SharedMemory, touchEveryPage } from "../../linux/shared-memory.ts";
 import { SwapFile } from "../../linux/swap-file.ts";
 import type { SwapSpace } from "../../linux/swap-space.ts";
 import { ZramSwap } from "../../linux/zram.ts";
@@ -12,7 +13,6 @@ import { type Contender, interleave, mean, type Ratio, ratioOf } from "../statis
 import { type SwapInRow, swapInRows } from "../swap-in.ts";
 import { Arming } from "./arming.ts";
 import { Resources } from "./resources.ts";
-import { SharedMemory, touchEveryPage } from "./shared-memory.ts";
 
 export type SwapDeviceKind = "zram" | "file";
 

@@ -1,19 +1,9 @@
 import { closeSync, ftruncateSync } from "node:fs";
 import process from "node:process";
-import { MADV, MADV_NOHUGEPAGE, MAP_SHARED, PAGE_SIZE, PROT_READ, PROT_WRITE } from "../../abi/index.ts";
-import {
-  addressOf,
-  madvise,
-  memfdCreate,
-  mincore,
-  mmap,
-  munmap,
-  SYS,
-  syscall,
-  viewOf,
-} from "../../linux/libc.ts";
-import { drainLruBatches } from "../../linux/lru.ts";
-import { type MapsEntry, readMaps } from "../../linux/maps.ts";
+import { MADV, MADV_NOHUGEPAGE, MAP_SHARED, PAGE_SIZE, PROT_READ, PROT_WRITE } from "../abi/index.ts";
+import { addressOf, madvise, memfdCreate, mincore, mmap, munmap, SYS, syscall, viewOf } from "./libc.ts";
+import { drainLruBatches } from "./lru.ts";
+import { type MapsEntry, readMaps } from "./maps.ts";
 
 const PAGEOUT_TRIES = 200;
 const WORDS_PER_PAGE = PAGE_SIZE / 4;

@@ -1,1 +1,0 @@
-export { SharedMemory, touchEveryPage } from "../../src/lab/live/shared-memory.ts";
