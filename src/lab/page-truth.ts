@@ -27,6 +27,10 @@ const TABLE: Readonly<Record<string, ObjectPageState>> = {
   "0111": "swap-cached",
   "0101": "swapped",
   "1000": "reserved",
+  // Behind the object's end, where a huge page may reach that could not be split: there SEEK_DATA finds nothing.
+  "1010": "cached",
+  "0110": "swap-cached",
+  "0100": "swapped",
 };
 
 /** A shmem object's own side. */
