@@ -1,4 +1,7 @@
-/** What write-protection costs the process that it is put on: at a swap-in, a page-cache fault, a store, an arming pass. */
+/**
+ * What write-protection costs the process that it is put on: at a swap-in, a page-cache fault, a store, an
+ * arming pass.
+ */
 import { MADV, PAGE_SIZE } from "../src/abi/index.ts";
 import { Arming } from "../src/lab/live/arming.ts";
 import { measureLiveSwapIn } from "../src/lab/live/swap-in.ts";

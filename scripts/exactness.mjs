@@ -1,4 +1,4 @@
-// Detectors against the truth, on the running kernel: npm run exactness -- --histories N --seed S [--swap zram|file|zswap]
+// Detectors against the truth, on the running kernel: npm run exactness -- [--histories N] [--seed S] [--swap KIND]
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { ExactnessFailure, newTally, runHistory } from "../dist/lab/exactness.js";
@@ -6,8 +6,8 @@ import { LiveHost } from "../dist/lab/live-host.js";
 import { SwapFile, ZramSwap } from "../dist/linux/index.js";
 import { holdSetting } from "../dist/linux/setting.js";
 
-const HELP = `Random histories of real processes on swap of their own; the detectors' answers are compared with the truth,
-page by page. Needs root, zram or a disk, and a memory cgroup.
+const HELP = `Random histories of real processes on swap of their own; the detectors' answers are compared with the
+truth, page by page. Needs root, zram or a disk, and a memory cgroup.
 
 Usage: npm run exactness -- [--histories N] [--seed S] [--swap zram|file|zswap]
 

@@ -1,4 +1,6 @@
-/** What the RFC claims, what it admits, and what it does not say: each with what was measured, and a verdict. */
+/**
+ * What the RFC claims, what it admits, and what it does not say: each with what was measured, and a verdict.
+ */
 
 import { shareRight } from "./accuracy.ts";
 import { MARKER, ON_THIS_KERNEL } from "./accuracy-suite.ts";
@@ -147,7 +149,8 @@ function swapIn(suite: ClaimsSuite): Claim {
       `${number(Math.min(...added))} to ${number(Math.max(...added))} instructions more a page: ` +
       `${change(Math.min(...changes))} to ${change(Math.max(...changes))}.`,
     model:
-      `${ratioText(model.rows[2].change)} of its own time; by the counters ${sameWork ? "the same work" : "other work"} a page ` +
+      `${ratioText(model.rows[2].change)} of its own time; by the counters ` +
+      `${sameWork ? "the same work" : "other work"} a page ` +
       `(${number(marked.pteReads)} PTEs read, ${number(marked.pageCacheLookups)} look-ups).`,
     thisKernel: live(
       suite,

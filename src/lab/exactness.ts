@@ -1,6 +1,6 @@
 /**
- * Random histories on the running kernel, through which detectors are kept; at random moments their answers are held
- * against the plain truth, page by page.
+ * Random histories on the running kernel, through which detectors are kept; at random moments their answers
+ * are held against the plain truth, page by page.
  */
 
 import { PAGE_SIZE, UFFD_USER_MODE_ONLY } from "../abi/index.ts";
@@ -29,14 +29,20 @@ import { Random } from "./random.ts";
 /** What has been compared, and where believing markers errs. */
 export interface ExactnessTally {
   histories: number;
-  /** Moments at which all processes were compared, and those that had to be left because pages would not come to rest. */
+  /**
+   * Moments at which all processes were compared, and those that had to be left because pages would not come
+   * to rest.
+   */
   comparisons: number;
   unrested: number;
   pages: number;
   /** In swap, with or without a copy in the swap cache. */
   swappedPages: number;
   swapCachedPages: number;
-  /** Shared pages that were not present, of processes that are attached to: what believing markers says of them. */
+  /**
+   * Shared pages that were not present, of processes that are attached to: what believing markers says of
+   * them.
+   */
   markerPages: number;
   markerFalsePositives: number;
   markerFalseNegatives: number;
@@ -71,8 +77,8 @@ export interface HistoryOptions {
   readonly seed: number;
   readonly ops?: number;
   /**
-   * When the exact detector's facts settle: short, so that histories are. Longer than a tick of the kernel's clock, and
-   * than a read from swap may take.
+   * When the exact detector's facts settle: short, so that histories are. Longer than a tick of the kernel's
+   * clock, and than a read from swap may take.
    */
   readonly settleMs: number;
   readonly tally: ExactnessTally;
@@ -279,8 +285,8 @@ class History implements Disposable {
         // pagemap alone need not know, but must not be wrong.
         if (state === expected || (detector.name === "pagemap" && state === "unknown")) continue;
         throw new ExactnessFailure(
-          `${detector.name}: page ${page} of 0x${area.address.toString(16)} (${area.kind} ${area.object?.name ?? "memory"}) ` +
-            `is ${expected}, said ${state}`,
+          `${detector.name}: page ${page} of 0x${area.address.toString(16)} ` +
+            `(${area.kind} ${area.object?.name ?? "memory"}) is ${expected}, said ${state}`,
         );
       }
       if (detector.name === "exact" && area.kind === "shared")

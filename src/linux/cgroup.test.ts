@@ -32,7 +32,10 @@ describe("the memory controller is found in mountinfo", () => {
   test("none", () => expect(findMemoryHierarchy(line("/tmp", "tmpfs tmpfs rw,memory"))).toBeUndefined());
 });
 
-/** A folder that stands for the top of a hierarchy: the kernel is not in it, so that the test reads what was written. */
+/**
+ * A folder that stands for the top of a hierarchy: the kernel is not in it, so that the test reads what was
+ * written.
+ */
 function inFolder(version: 1 | 2) {
   for (const name of ["cgroup.procs", "cgroup.subtree_control"]) writeFileSync(join(top, name), "");
   const cgroup = MemoryCgroup.create("test", { version, path: top });

@@ -1,8 +1,8 @@
 /**
- * A memory cgroup of our own, of version 1 or 2, whichever has the memory controller. Limits and reclaim page out
- * whatever is charged to it, no matter how many processes map it (`madvise` takes only pages of a single mapper); but
- * memory is charged to the cgroup that touches it first, so a process belongs in before it starts to work.
- * Source: `Documentation/admin-guide/cgroup-v1/memory.rst`, `cgroup-v2.rst` (6.18).
+ * A memory cgroup of our own, of version 1 or 2, whichever has the memory controller. Limits and reclaim page
+ * out whatever is charged to it, no matter how many processes map it (`madvise` takes only pages of a single
+ * mapper); but memory is charged to the cgroup that touches it first, so a process belongs in before it
+ * starts to work. Source: `Documentation/admin-guide/cgroup-v1/memory.rst`, `cgroup-v2.rst` (6.18).
  */
 
 import { existsSync, mkdtempSync, readFileSync } from "node:fs";
@@ -97,8 +97,8 @@ export class MemoryCgroup implements Disposable {
   }
 
   /**
-   * Does something with this process in the cgroup, so that pages which it touches first are charged there, and stay so
-   * when the process is back where it was.
+   * Does something with this process in the cgroup, so that pages which it touches first are charged there,
+   * and stay so when the process is back where it was.
    */
   chargeHere(work: () => void): void {
     const home = homeOf(this.version);
@@ -110,7 +110,10 @@ export class MemoryCgroup implements Disposable {
     }
   }
 
-  /** undefined: no limit. A limit below what is used pages out first; what can't be paged out is EBUSY or an OOM kill. */
+  /**
+   * undefined: no limit. A limit below what is used pages out first; what can't be paged out is EBUSY or an
+   * OOM kill.
+   */
   setLimit(bytes: number | undefined): void {
     const { limit, unlimited } = FILES[this.version];
     writeAttribute(join(this.path, limit), bytes ?? unlimited);

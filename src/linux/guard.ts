@@ -1,7 +1,8 @@
 /**
- * Undoes what this process has set up on the machine (swap devices, cgroups, files), also if it is killed. The guard is
- * a shell that reads commands from a pipe and does nothing, until the pipe ends; then it runs them, the last one first.
- * The pipe ends when the guard is disposed of, and however this process ends, since nobody else has its other end.
+ * Undoes what this process has set up on the machine (swap devices, cgroups, files), also if it is killed.
+ * The guard is a shell that reads commands from a pipe and does nothing, until the pipe ends; then it runs
+ * them, the last one first. The pipe ends when the guard is disposed of, and however this process ends, since
+ * nobody else has its other end.
  */
 
 import { spawn } from "node:child_process";
@@ -56,8 +57,8 @@ export class Guard implements Disposable {
   }
 
   /**
-   * Adds a shell command, to be run before all that were added earlier. Add it before doing what it undoes: it must do
-   * no harm, and say nothing, if there is nothing to undo. What it prints is an error.
+   * Adds a shell command, to be run before all that were added earlier. Add it before doing what it undoes:
+   * it must do no harm, and say nothing, if there is nothing to undo. What it prints is an error.
    */
   add(command: string): void {
     writeSync(this.#commandsFd, `${command.replaceAll("\n", " ")}\n`);
@@ -87,7 +88,8 @@ export function quoted(word: string): string {
   return `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-/** A shell command that repeats another for up to two seconds, until it succeeds; what it says is kept to the end. */
+/** A shell command that repeats another for up to two seconds, until it succeeds; only its last words are kept. */
 export function retried(command: string): string {
-  return `n=0; until said=$({ ${command}; } 2>&1); do n=$((n+1)); if [ $n -ge 100 ]; then echo "$said"; break; fi; sleep 0.02; done`;
+  const giveUp = 'if [ $n -ge 100 ]; then echo "$said"; break; fi';
+  return `n=0; until said=$({ ${command}; } 2>&1); do n=$((n+1)); ${giveUp}; sleep 0.02; done`;
 }

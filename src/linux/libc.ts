@@ -1,9 +1,10 @@
 /**
- * The C functions and system calls that are made through koffi: this is the only file that loads it. Pointers into
- * this process are bigints and carry no type; addresses in another process are numbers (user addresses are below 2^47).
- * What node:fs does as well is left to node:fs.
+ * The C functions and system calls that are made through koffi: this is the only file that loads it. Pointers
+ * into this process are bigints and carry no type; addresses in another process are numbers (user addresses
+ * are below 2^47). What node:fs does as well is left to node:fs.
  *
- * A failing call throws a {@link LinuxError} with errno's name; the functions whose name ends in `Raw` return minus errno.
+ * A failing call throws a {@link LinuxError} with errno's name; the functions whose name ends in `Raw` return
+ * minus errno.
  */
 
 import "./require-linux.ts"; // before koffi, which may have nothing for another platform
@@ -18,7 +19,10 @@ export type Pointer = bigint;
 
 const MAP_FAILED = 2n ** 64n - 1n;
 
-/** Numbers of x86-64 (`arch/x86/entry/syscalls/syscall_64.tbl`, 6.18), for {@link syscallRaw} and remote calls. */
+/**
+ * Numbers of x86-64 (`arch/x86/entry/syscalls/syscall_64.tbl`, 6.18), for {@link syscallRaw} and remote
+ * calls.
+ */
 export const SYS = {
   read: 0,
   write: 1,
@@ -84,7 +88,8 @@ const pipe2C = libc.func("int pipe2(_Out_ int *fds, int flags)");
 const ptraceC = libc.func("int64_t ptrace(int64_t request, int pid, uint64_t addr, uint64_t data)");
 const waitpidC = libc.func("int waitpid(int pid, _Out_ int *status, int options)");
 const posixSpawnC = libc.func(
-  "int posix_spawn(_Out_ int *pid, const char *path, void *actions, void *attributes, const char **argv, const char **envp)",
+  "int posix_spawn(_Out_ int *pid, const char *path, void *actions, void *attributes, " +
+    "const char **argv, const char **envp)",
 );
 
 function lastErrno(): number {
@@ -243,8 +248,8 @@ export function waitpidRaw(pid: number, options: number): WaitResult {
 }
 
 /**
- * Starts a program that libuv does not know of, so that its SIGCHLD handling does not take the statuses a tracer
- * waits for. The caller reaps it. Descriptors without close-on-exec are inherited.
+ * Starts a program that libuv does not know of, so that its SIGCHLD handling does not take the statuses a
+ * tracer waits for. The caller reaps it. Descriptors without close-on-exec are inherited.
  */
 export function posixSpawn(
   path: string,

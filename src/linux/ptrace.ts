@@ -34,10 +34,8 @@ export const PTRACE_O_EXITKILL = 0x10_0000;
 
 export const PTRACE_EVENT_FORK = 1;
 export const PTRACE_EVENT_CLONE = 3;
-export const PTRACE_EVENT_STOP = 128;
 
 export const SIGKILL = 9;
-export const SIGSTOP = 19;
 export const SIGTRAP = 5;
 
 export const WNOHANG = 1;
@@ -92,7 +90,7 @@ export function seize(tid: number, options: number): void {
   checked("SEIZE", tid, ptraceRaw(PTRACE_SEIZE, tid, 0, options));
 }
 
-/** Asks the thread to stop; it does with {@link PTRACE_EVENT_STOP}. */
+/** Asks the thread to stop; it does with an event stop. */
 export function interrupt(tid: number): void {
   checked("INTERRUPT", tid, ptraceRaw(PTRACE_INTERRUPT, tid, 0, 0));
 }

@@ -1,6 +1,6 @@
 /**
- * Swap in a file on a disk. The kernel writes to it and reads from it asynchronously, and keeps pages in the swap cache
- * meanwhile and after, which a zram device never shows.
+ * Swap in a file on a disk. The kernel writes to it and reads from it asynchronously, and keeps pages in the
+ * swap cache meanwhile and after, which a zram device never shows.
  */
 
 import { closeSync, fsyncSync, mkdtempSync, openSync, statfsSync, writeSync } from "node:fs";
@@ -72,7 +72,8 @@ export class SwapFile implements SwapSpace {
 
   /**
    * Waits for the machine lock, writes the file in full (a swap file has no holes) and switches swap on.
-   * Throws a {@link LinuxError} for want of privilege or of a disk, or if another holds the lock all the time.
+   * Throws a {@link LinuxError} for want of privilege or of a disk, or if another holds the lock all the
+   * time.
    */
   static async create(options: SwapFileOptions): Promise<SwapFile> {
     checkSwapSize(options.sizeBytes);
@@ -106,7 +107,9 @@ export class SwapFile implements SwapSpace {
   }
 }
 
-const NO_DISK = `a folder on ${[...DISK_FILESYSTEMS.values()].join(", ")} (none of $TMPDIR, /var/tmp, the current folder is; give one)`;
+const NO_DISK =
+  `a folder on ${[...DISK_FILESYSTEMS.values()].join(", ")} ` +
+  "(none of $TMPDIR, /var/tmp, the current folder is; give one)";
 
 function isOnDisk(folder: string): boolean {
   return DISK_FILESYSTEMS.has(statfsSync(folder).type);

@@ -1,7 +1,8 @@
 /**
- * Makes page-out visible in a process's own pagemap, with what a kernel has without the RFC: pages of shared memory are
- * write-protected ("armed") while they are present, and then page-out leaves a marker. A write disarms a page, so passes
- * arm anew, which also tells what was written; and markers that the exact detector finds stale are taken away.
+ * Makes page-out visible in a process's own pagemap, with what a kernel has without the RFC: pages of shared
+ * memory are write-protected ("armed") while they are present, and then page-out leaves a marker. A write
+ * disarms a page, so passes arm anew, which also tells what was written; and markers that the exact detector
+ * finds stale are taken away.
  */
 
 import { PAGE_SIZE } from "../abi/index.ts";
@@ -44,7 +45,8 @@ export interface AttachmentPass extends PageFlow {
   readonly appeared: readonly Mapping[];
   readonly vanished: readonly Mapping[];
   /**
-   * Written, or come into the page table without a marker; each write to an armed page was a fault of the target's.
+   * Written, or come into the page table without a marker; each write to an armed page was a fault of the
+   * target's.
    */
   readonly written: number;
   /** Armed in this pass: those written, and all that is present in new mappings. */
@@ -77,7 +79,10 @@ export class Attachment implements Disposable {
     this.#detector = detector ?? new ExactDetector(target);
   }
 
-  /** Looks, heals and arms. The first one registers and arms everything. Throws ESRCH when the process has ended. */
+  /**
+   * Looks, heals and arms. The first one registers and arms everything. Throws ESRCH when the process has
+   * ended.
+   */
   pass(): AttachmentPass {
     const before = this.#last;
     const now = new Map<string, MappingScan>();

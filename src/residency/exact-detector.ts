@@ -1,19 +1,20 @@
 /**
- * Exact at rest, and cheap the second time. Markers and the page table say which pages are in doubt; the object is asked
- * about these only, and of what it said of them this is kept: which pages are *swapped* (their only copy is in swap) and
- * which are *holes*. That is a fact of the object, and it stands
+ * Exact at rest, and cheap the second time. Markers and the page table say which pages are in doubt; the object is
+ * asked about these only, and of what it said of them this is kept: which pages are *swapped* (their only copy is in
+ * swap) and which are *holes*. That is a fact of the object, and it stands
  *
  * - of a swapped page, while nothing was read from swap and nothing was removed from the object. Reads are counted by
  *   the machine; those that our own pages explain, which have come back since, do no harm. A removal changes the
  *   object's ctime; so does the first store to a page that a process has just mapped. After either, the object is asked
  *   whether the pages are still in swap, run by run, which is cheap; and if there were no reads, nor page-outs (what
  *   was written in place of a removed page may have gone to swap too, and have a copy in memory), they are as before.
- * - of a hole, while the object's number of pages is what we count. (That `st_blocks` is what it was would not do: a page
- *   that was only read is clean, and reclaim drops it, uncounted, for another to be allocated.)
+ * - of a hole, while the object's number of pages is what we count. (That `st_blocks` is what it was would not do: a
+ *   page that was only read is clean, and reclaim drops it, uncounted, for another to be allocated.)
  *
- * Neither tells of what had begun when we looked: a read from swap is counted before its page is seen to be in memory,
- * and timestamps have ticks. So facts are *settled* once counter and ctime had been at rest for a while before the pages
- * were asked; others are asked again. Pages in the page cache or the swap cache come and go uncounted: always asked.
+ * Neither tells of what had begun when we looked: a read from swap is counted before its page is seen to be in
+ * memory, and timestamps have ticks. So facts are *settled* once counter and ctime had been at rest for a while before
+ * the pages were asked; others are asked again. Pages in the page cache or the swap cache come and go uncounted:
+ * always asked.
  */
 
 import {
@@ -38,7 +39,9 @@ import {
   type Target,
 } from "./target.ts";
 
-/** When a pass began: read before anything is asked, so that what changes meanwhile is seen by the next pass. */
+/**
+ * When a pass began: read before anything is asked, so that what changes meanwhile is seen by the next pass.
+ */
 interface Moment {
   /** undefined: reads from swap are not counted reliably. */
   readonly swapIns: number | undefined;
@@ -221,8 +224,8 @@ function doubt(states: Uint8Array, facts: Uint8Array, fact: number, from = 0, en
 }
 
 /**
- * Doubts the pages that are not all in swap any more, run by run. Returns how many are missing; undefined without
- * cachestat.
+ * Doubts the pages that are not all in swap any more, run by run. Returns how many are missing; undefined
+ * without cachestat.
  */
 function doubtMissing(
   view: ObjectView,

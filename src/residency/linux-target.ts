@@ -1,4 +1,7 @@
-/** A process of the running kernel, to be asked about. Source of the names: proc_pid_maps(5), memfd_create(2), shmget(2). */
+/**
+ * A process of the running kernel, to be asked about. Source of the names: proc_pid_maps(5), memfd_create(2),
+ * shmget(2).
+ */
 
 import { statfsSync, statSync } from "node:fs";
 import { release } from "node:os";
@@ -36,10 +39,15 @@ import type {
 const TMPFS_MAGIC = 0x0102_1994;
 const HUGETLBFS_MAGIC = 0x9584_58f6;
 
-/** No kernel of x86-64 has more types of swap areas; those that markers and pages on the move have are above. */
+/**
+ * No kernel of x86-64 has more types of swap areas; those that markers and pages on the move have are above.
+ */
 const SWAP_TYPES_MAX = 22;
 
-/** User addresses are below 2^56 (five levels of page tables); [vsyscall] is above, and pagemap has nothing of it. */
+/**
+ * User addresses are below 2^56 (five levels of page tables); [vsyscall] is above, and pagemap has nothing of
+ * it.
+ */
 const USER_PAGES_MAX = 2 ** 56 / PAGE_SIZE;
 
 /** Ranges nearer than that are one: it is cheaper to read on than to begin anew. */

@@ -1,6 +1,7 @@
 /**
- * What the detectors rely on and no document promises, tried out on memory of our own. Each is asked once a process.
- * A premise that doesn't hold makes the answers dearer, not wrong: then objects are asked again each time.
+ * What the detectors rely on and no document promises, tried out on memory of our own. Each is asked once a
+ * process. A premise that doesn't hold makes the answers dearer, not wrong: then objects are asked again each
+ * time.
  */
 
 import { closeSync, existsSync, fstatSync, readFileSync, writeSync } from "node:fs";
@@ -28,8 +29,9 @@ import {
 } from "../linux/libc.ts";
 
 /**
- * What brings bytes from swap into memory, by the names of `/proc/vmstat`: reads from a device, from zswap, of pages that
- * are known to be zero (6.13); and zswap's own write-back, which puts pages in the swap cache on their way to the device.
+ * What brings bytes from swap into memory, by the names of `/proc/vmstat`: reads from a device, from zswap,
+ * of pages that are known to be zero (6.13); and zswap's own write-back, which puts pages in the swap cache
+ * on their way to the device.
  */
 const READ_COUNTERS = ["pswpin", "zswpin", "swpin_zero", "zswpwb"];
 const ZSWAP_ENABLED = "/sys/module/zswap/parameters/enabled";
@@ -63,9 +65,9 @@ let areCounted: boolean | undefined;
 let areStamped: boolean | undefined;
 
 /**
- * Whether a read from swap raises {@link countSwapIns}. Found out, once there is swap, by swapping a page of ours out and
- * in. Not where swap is a disk: to read a page from there brings its neighbours along, and they may be anyone's. The exact
- * detector also notices when pages come back without a count.
+ * Whether a read from swap raises {@link countSwapIns}. Found out, once there is swap, by swapping a page of
+ * ours out and in. Not where swap is a disk: to read a page from there brings its neighbours along, and they
+ * may be anyone's. The exact detector also notices when pages come back without a count.
  */
 export function swapInsAreCounted(): boolean {
   if (areCounted === undefined) {
@@ -100,7 +102,10 @@ function tryReadFromSwap(): boolean {
 const TICK_MS = 2;
 const TICKS_MAX = 20;
 
-/** Whether a hole that is punched is seen in an object's number of blocks, and, a tick of the clock later, in its ctime. */
+/**
+ * Whether a hole that is punched is seen in an object's number of blocks, and, a tick of the clock later, in
+ * its ctime.
+ */
 export function removalsAreStamped(): boolean {
   areStamped ??= tryRemoval();
   return areStamped;
@@ -123,8 +128,8 @@ function tryRemoval(): boolean {
 let markers: number | undefined;
 
 /**
- * The swap type of PTE markers: that of a page of ours which was write-protected before it was touched. Where that can't
- * be done, the highest type, which it is since 6.2.
+ * The swap type of PTE markers: that of a page of ours which was write-protected before it was touched. Where
+ * that can't be done, the highest type, which it is since 6.2.
  */
 export function markerSwapType(): number {
   markers ??= tryMarker() ?? 31;

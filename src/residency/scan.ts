@@ -26,7 +26,10 @@ export function createDetector(name: DetectorName, target: Target): Detector {
 /** A mapping's answer. */
 export interface ScannedMapping {
   readonly mapping: Mapping;
-  /** Where its pages are; together, they are all of it, but for untouched parts of a very large private mapping. */
+  /**
+   * Where its pages are; together, they are all of it, but for untouched parts of a very large private
+   * mapping.
+   */
   readonly parts: readonly MappingScan[];
   readonly counts: StateCounts;
   readonly note: string;
@@ -42,7 +45,10 @@ export interface TargetScan {
   readonly detector: DetectorName;
   readonly mappings: readonly ScannedMapping[];
   readonly totals: StateCounts;
-  /** Mappings that were changed or unmapped while they were read, or the process ended; their answers may be wrong. */
+  /**
+   * Mappings that were changed or unmapped while they were read, or the process ended; their answers may be
+   * wrong.
+   */
   readonly vanished: readonly Mapping[];
 }
 
@@ -53,12 +59,15 @@ export interface ScanOptions {
   readonly onProgress?: (donePages: number, pages: number) => void;
 }
 
-/** A private mapping of more pages than that (64 GiB) is mostly a reservation: only where it is populated is it read. */
+/**
+ * A private mapping of more pages than that (64 GiB) is mostly a reservation: only where it is populated is
+ * it read.
+ */
 const RESERVATION_PAGES = 2 ** 24;
 
 /**
- * Scans a process. What it throws is the target's (LinuxError ESRCH if the process had ended before); a process that
- * ends meanwhile leaves its mappings `vanished`.
+ * Scans a process. What it throws is the target's (LinuxError ESRCH if the process had ended before); a
+ * process that ends meanwhile leaves its mappings `vanished`.
  */
 export function scanTarget(
   target: Target,

@@ -20,9 +20,10 @@ const BLOCK_PAGES = 512;
 const GAP_PAGES = 8;
 
 /**
- * What ends a range that is asked about, by byte of states. Pages that are known within it are taken off its counts:
- * so they must be known for sure, and in a private mapping they may be the process's own. That a page is still a hole is
- * the least sure: the detector checks it by the numbers that come of this, so they must not depend on it.
+ * What ends a range that is asked about, by byte of states. Pages that are known within it are taken off its
+ * counts: so they must be known for sure, and in a private mapping they may be the process's own. That a page
+ * is still a hole is the least sure: the detector checks it by the numbers that come of this, so they must
+ * not depend on it.
  */
 const IS_HOLE = Uint8Array.from({ length: 256 }, (_, byte) =>
   (byte & ASK) === 0 && (byte & STATE_MASK) === HOLE ? 1 : 0,
@@ -86,7 +87,9 @@ export class ShmemQuestion {
     this.#narrow(low, high, counts.cached, counts.evicted);
   }
 
-  /** Asks mincore about a range, but leaves longer runs of pages out that are known: it looks up each page. */
+  /**
+   * Asks mincore about a range, but leaves longer runs of pages out that are known: it looks up each page.
+   */
   #askMincore(low: number, high: number): void {
     const states = this.#states;
     this.#residentFrom = low;
@@ -144,7 +147,10 @@ export class ShmemQuestion {
     return this.#view.cachestat(this.#firstPage + low, high - low) ?? { cached: 0, evicted: 0 };
   }
 
-  /** Where to halve: near the middle, if possible where mincore's answer changes, since the state changes there. */
+  /**
+   * Where to halve: near the middle, if possible where mincore's answer changes, since the state changes
+   * there.
+   */
   #middle(low: number, high: number): number {
     const middle = (low + high) >>> 1;
     const reach = (high - low) >>> 2;

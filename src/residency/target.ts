@@ -1,6 +1,7 @@
 /**
- * What the detectors ask, of a running kernel or of the model: a process's mappings, its pagemap, and the objects that
- * are mapped. Looking changes nothing: none of these faults a page in. Numbers of pages are of 4 KiB.
+ * What the detectors ask, of a running kernel or of the model: a process's mappings, its pagemap, and the
+ * objects that are mapped. Looking changes nothing: none of these faults a page in. Numbers of pages are of 4
+ * KiB.
  */
 
 import { PAGE_SIZE } from "../abi/index.ts";
@@ -72,15 +73,15 @@ export function isRefusal(answer: ObjectView | Refusal): answer is Refusal {
 /** What a kernel puts in pagemap entries with PM_SWAP, and shows us. */
 export interface EntryMeaning {
   /**
-   * An upper bound of the types of swap areas: an entry of that type or above is a marker, or of a page that is being
-   * moved or is poisoned. undefined: types are not shown to us (that takes CAP_SYS_ADMIN).
+   * An upper bound of the types of swap areas: an entry of that type or above is a marker, or of a page that
+   * is being moved or is poisoned. undefined: types are not shown to us (that takes CAP_SYS_ADMIN).
    */
   readonly swapTypesEnd: number | undefined;
   /** The swap type of PTE markers; undefined where types are not shown. */
   readonly markerType: number | undefined;
   /**
-   * Bits of the high word that the marker of a page-out has: PM_SWAP, and PM_UFFD_WP where it is userfaultfd's
-   * write-protection that leaves it (and not the kernel by itself, as with the RFC).
+   * Bits of the high word that the marker of a page-out has: PM_SWAP, and PM_UFFD_WP where it is
+   * userfaultfd's write-protection that leaves it (and not the kernel by itself, as with the RFC).
    */
   readonly markerFlags: number;
 }
@@ -94,28 +95,32 @@ export interface Target extends Disposable {
   /** As they are now, in order of address. */
   mappings(): Mapping[];
   /**
-   * Reads pagemap entries into `words` (low word, then high word, a page) from the page `firstPage` (address / 4096);
-   * returns how many pages were read: fewer where the address space ends, 0 when the process has ended.
+   * Reads pagemap entries into `words` (low word, then high word, a page) from the page `firstPage` (address
+   * / 4096); returns how many pages were read: fewer where the address space ends, 0 when the process has
+   * ended.
    */
   readPagemap(firstPage: number, words: Uint32Array): number;
   /**
-   * Where a mapping has page-table entries: ranges of addresses, in order, that leave out (most of) what has none.
-   * undefined: this kernel can't tell (PAGEMAP_SCAN, 6.7).
+   * Where a mapping has page-table entries: ranges of addresses, in order, that leave out (most of) what has
+   * none. undefined: this kernel can't tell (PAGEMAP_SCAN, 6.7).
    */
   populatedRanges(mapping: Mapping): readonly AddressRange[] | undefined;
   /** What this kernel's pagemap entries that are not present mean. */
   readonly entries: EntryMeaning;
   /**
-   * The object behind a mapping; the caller disposes of it. A refusal where it can't be asked, or mincore would not tell
-   * the truth (it says that all is in memory to who neither owns the object nor may write it).
+   * The object behind a mapping; the caller disposes of it. A refusal where it can't be asked, or mincore
+   * would not tell the truth (it says that all is in memory to who neither owns the object nor may write it).
    */
   openObject(mapping: Mapping): ObjectView | Refusal;
   /**
-   * A count that every read from swap raises, on the whole machine; undefined where it can't be relied on. While it
-   * stands, what was only in swap still is, or was removed.
+   * A count that every read from swap raises, on the whole machine; undefined where it can't be relied on.
+   * While it stands, what was only in swap still is, or was removed.
    */
   swapIns(): number | undefined;
-  /** The same of pages written to swap. While it stands, no page went there, nor is in the swap cache for that. */
+  /**
+   * The same of pages written to swap. While it stands, no page went there, nor is in the swap cache for
+   * that.
+   */
   swapOuts(): number | undefined;
   /** Milliseconds, of the clock that objects' changes are stamped with. */
   now(): number;

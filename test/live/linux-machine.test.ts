@@ -216,7 +216,10 @@ describe("a run that is ended from outside", () => {
   );
 });
 
-/** What a run changes on the machine, seen while no run is on: the lock of the last one is let go when all is undone. */
+/**
+ * What a run changes on the machine, seen while no run is on: the lock of the last one is let go when all is
+ * undone.
+ */
 async function settings(): Promise<string> {
   using _noRun = await MachineLock.acquire(WAIT);
   const zram = readdirSync("/sys/block").filter((name) => name.startsWith("zram"));

@@ -1,4 +1,7 @@
-/** A program under a memory limit, as a test's target. However the test ends, the program ends and its files are gone. */
+/**
+ * A program under a memory limit, as a test's target. However the test ends, the program ends and its files
+ * are gone.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { chownSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -95,5 +98,6 @@ export class Confined implements Disposable {
 function endAll(procs: string, endSignal: string): string {
   const each = (signal: string): string => `while read -r pid; do kill -${signal} $pid; done < ${procs}`;
   const wait = `n=0; while [ -n "$(cat ${procs})" ] && [ $n -lt 250 ]; do sleep 0.02; n=$((n+1)); done`;
-  return `{ ${each("CONT")}; read -r pid < ${procs} && kill -${endSignal} $pid; ${wait}; ${each("KILL")}; ${wait}; } 2>/dev/null`;
+  const askFirst = `read -r pid < ${procs} && kill -${endSignal} $pid`;
+  return `{ ${each("CONT")}; ${askFirst}; ${wait}; ${each("KILL")}; ${wait}; } 2>/dev/null`;
 }

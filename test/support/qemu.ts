@@ -1,6 +1,7 @@
 /**
- * A virtual machine of QEMU (Debian's package, emulated CPU) whose memory is a shared memfd, as a migration or a
- * vhost-user device wants it. The guest is a program of our own, a Multiboot kernel of a few instructions.
+ * A virtual machine of QEMU (Debian's package, emulated CPU) whose memory is a shared memfd, as a migration
+ * or a vhost-user device wants it. The guest is a program of our own, a Multiboot kernel of a few
+ * instructions.
  */
 import {
   closeSync,
@@ -22,8 +23,8 @@ const KERNEL_AT = 1 << 20;
 const GUEST_PAGE_BYTES = 4096;
 
 /**
- * A Multiboot kernel (32-bit protected mode, no paging) that writes to each of `pages` pages its own address, says so on
- * the first serial port, and halts.
+ * A Multiboot kernel (32-bit protected mode, no paging) that writes to each of `pages` pages its own address,
+ * says so on the first serial port, and halts.
  */
 function guestKernel(pages: number): Uint8Array {
   const header = [
@@ -65,7 +66,9 @@ export class QemuGuest implements Disposable {
     this.confined = confined;
   }
 
-  /** Starts a guest of `sizeBytes` and waits until it has written to `filledPages` pages from FILLED_FROM on. */
+  /**
+   * Starts a guest of `sizeBytes` and waits until it has written to `filledPages` pages from FILLED_FROM on.
+   */
   static async start(options: { sizeBytes: number; filledPages: number }): Promise<QemuGuest> {
     const confined = new Confined({ name: "qemu", endSignal: "TERM" });
     try {
@@ -89,7 +92,10 @@ export class QemuGuest implements Disposable {
     }
   }
 
-  /** Reads pages that the guest has filled, through QEMU's memfd, and counts those that don't hold what it wrote. */
+  /**
+   * Reads pages that the guest has filled, through QEMU's memfd, and counts those that don't hold what it
+   * wrote.
+   */
   wrongPages(first: number, pages: number): number {
     const folder = `/proc/${this.confined.pid}/fd`;
     const name = readdirSync(folder).find((fd) =>
