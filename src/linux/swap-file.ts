@@ -7,17 +7,10 @@ import { closeSync, fsyncSync, mkdtempSync, openSync, statfsSync, writeSync } fr
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
-import { Guard, quoted } from "./guard.ts";
-import { swapoff, swapon } from "./libc.ts";
+import { quoted } from "./guard.ts";
 import { fromNodeError, LinuxError } from "./linux-error.ts";
-import { MachineLock, type MachineLockOptions } from "./machine-lock.ts";
-import {
-  checkSwapSize,
-  HIGHEST_PRIORITY,
-  type SwapSpace,
-  swapoffCommand,
-  writeSwapHeader,
-} from "./swap-space.ts";
+import type { MachineLockOptions } from "./machine-lock.ts";
+import { checkSwapSize, makeHeld, type SwapHold, SwapSpace } from "./swap-space.ts";
 
 /** Filesystems on a disk that take a swap file as it is written (`include/uapi/linux/magic.h`). */
 const DISK_FILESYSTEMS = new Map([
@@ -35,15 +28,12 @@ export interface SwapFileOptions extends MachineLockOptions {
   readonly path?: string;
 }
 
-export class SwapFile implements SwapSpace {
+export class SwapFile extends SwapSpace {
   readonly path: string;
-  /** Undoes it all. What others add to it is undone before swap goes and the lock is let go. */
-  readonly guard: Guard;
-  readonly #lock: MachineLock;
 
-  private constructor({ sizeBytes, path }: SwapFileOptions, lock: MachineLock, guard: Guard) {
-    this.#lock = lock;
-    this.guard = guard;
+  private constructor({ sizeBytes, path }: SwapFileOptions, hold: SwapHold) {
+    super(hold);
+    const { guard } = hold;
     if (path === undefined) {
       const folder = mkdtempSync(join(diskFolder(), "ptemark-swap-"));
       guard.add(`rm -rf ${quoted(folder)}`);
@@ -59,9 +49,7 @@ export class SwapFile implements SwapSpace {
     } finally {
       closeSync(fd);
     }
-    writeSwapHeader(this.path, sizeBytes);
-    guard.add(swapoffCommand(this.path));
-    this.swapon();
+    this.setUp(sizeBytes);
   }
 
   /** What is missing on this machine or to this process; undefined if a swap file can be made. */
@@ -77,33 +65,7 @@ export class SwapFile implements SwapSpace {
    */
   static async create(options: SwapFileOptions): Promise<SwapFile> {
     checkSwapSize(options.sizeBytes);
-    const lock = await MachineLock.acquire(options);
-    let guard: Guard | undefined;
-    try {
-      guard = Guard.start(lock.fd);
-      return new SwapFile(options, lock, guard);
-    } catch (error) {
-      guard?.[Symbol.dispose]();
-      lock[Symbol.dispose]();
-      throw error;
-    }
-  }
-
-  swapon(): void {
-    swapon(this.path, HIGHEST_PRIORITY);
-  }
-
-  swapoff(): void {
-    swapoff(this.path);
-  }
-
-  /** Swaps everything back in, which takes memory and time: free what is swapped first. */
-  [Symbol.dispose](): void {
-    try {
-      this.guard[Symbol.dispose]();
-    } finally {
-      this.#lock[Symbol.dispose]();
-    }
+    return makeHeld(options, (hold) => new SwapFile(options, hold));
   }
 }
 

@@ -9,17 +9,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { readAttribute, writeAttribute } from "./attribute.ts";
-import { Guard, quoted, retried } from "./guard.ts";
-import { swapoff, swapon } from "./libc.ts";
+import { type Guard, quoted, retried } from "./guard.ts";
 import { LinuxError } from "./linux-error.ts";
-import { MachineLock, type MachineLockOptions } from "./machine-lock.ts";
-import {
-  checkSwapSize,
-  HIGHEST_PRIORITY,
-  type SwapSpace,
-  swapoffCommand,
-  writeSwapHeader,
-} from "./swap-space.ts";
+import type { MachineLockOptions } from "./machine-lock.ts";
+import { checkSwapSize, makeHeld, type SwapHold, SwapSpace } from "./swap-space.ts";
 
 const CONTROL = "/sys/class/zram-control";
 
@@ -40,19 +33,16 @@ export interface ZramUsage {
   readonly hugePages: number;
 }
 
-export class ZramSwap implements SwapSpace {
+export class ZramSwap extends SwapSpace {
   /** Of the device: "/dev/zram1". */
   readonly path: string;
   /** The algorithm in use. */
   readonly algorithm: string;
   readonly #attributes: string;
-  /** Undoes it all. What others add to it is undone before swap goes and the lock is let go. */
-  readonly guard: Guard;
-  readonly #lock: MachineLock;
 
-  private constructor(options: ZramSwapOptions, lock: MachineLock, guard: Guard) {
-    this.#lock = lock;
-    this.guard = guard;
+  private constructor(options: ZramSwapOptions, hold: SwapHold) {
+    super(hold);
+    const { guard } = hold;
     // Reading it is what adds a device.
     const id = Number(readAttribute(`${CONTROL}/hot_add`));
     this.#attributes = `/sys/block/zram${id}`;
@@ -66,9 +56,7 @@ export class ZramSwap implements SwapSpace {
     writeAttribute(`${this.#attributes}/disksize`, options.sizeBytes);
     this.algorithm = /\[(.+)\]/.exec(readAttribute(`${this.#attributes}/comp_algorithm`))?.[1] ?? "";
     this.path = deviceNode(id, guard);
-    writeSwapHeader(this.path, options.sizeBytes);
-    guard.add(swapoffCommand(this.path));
-    this.swapon();
+    this.setUp(options.sizeBytes);
   }
 
   /** What is missing on this machine or to this process; undefined if a device can be made. */
@@ -91,39 +79,13 @@ export class ZramSwap implements SwapSpace {
     checkSwapSize(options.sizeBytes);
     const needs = ZramSwap.obstacle();
     if (needs !== undefined) throw new LinuxError({ call: "zram", needs });
-    const lock = await MachineLock.acquire(options);
-    let guard: Guard | undefined;
-    try {
-      guard = Guard.start(lock.fd);
-      return new ZramSwap(options, lock, guard);
-    } catch (error) {
-      guard?.[Symbol.dispose]();
-      lock[Symbol.dispose]();
-      throw error;
-    }
-  }
-
-  swapon(): void {
-    swapon(this.path, HIGHEST_PRIORITY);
-  }
-
-  swapoff(): void {
-    swapoff(this.path);
+    return makeHeld(options, (hold) => new ZramSwap(options, hold));
   }
 
   usage(): ZramUsage {
     const fields = readAttribute(`${this.#attributes}/mm_stat`).split(/\s+/).map(Number);
     const [storedBytes = 0, compressedBytes = 0, memoryBytes = 0] = fields;
     return { storedBytes, compressedBytes, memoryBytes, hugePages: fields[7] ?? 0 };
-  }
-
-  /** Swaps everything back in, which takes memory and time: free what is swapped first. */
-  [Symbol.dispose](): void {
-    try {
-      this.guard[Symbol.dispose]();
-    } finally {
-      this.#lock[Symbol.dispose]();
-    }
   }
 }
 

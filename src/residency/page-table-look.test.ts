@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { encodePagemapEntry, type PagemapEntry, PM_HI_SWAP, PM_HI_UFFD_WP } from "../abi/index.ts";
 import { ARMED, HOLE, MARKED, PRESENT, SWAPPED, UNKNOWN, WRITTEN } from "./page-state.ts";
@@ -113,4 +114,29 @@ test("any number of entries, and any frame number", () => {
       all.map(({ present }) => (present ? PRESENT : ASK | MARKED)),
     );
   }
+});
+
+test("runs of like entries, of any length and anywhere, are told as single ones are", () => {
+  const run = fc.record({ entry: fc.nat(ALL.length - 1), pages: fc.integer({ min: 1, max: 40 }) });
+  const anyMapping = fc.record({
+    kind: fc.constantFrom<MappingKind>("shmem", "anon", "file"),
+    shared: fc.boolean(),
+    attached: fc.boolean(),
+  });
+  fc.assert(
+    fc.property(fc.array(run), anyMapping, fc.nat(9), (runs, { kind, shared, attached }, at) => {
+      const entries = runs.flatMap(({ entry, pages }) => Array(pages).fill(ALL[entry]) as PagemapEntry[]);
+      const of = mapping(kind, shared, attached);
+      const single = new Map(ALL.map((entry) => [entry, statesOf([entry], ENTRIES, of)[0]]));
+      // Frame numbers differ from page to page, and do not matter.
+      const differing = entries.map((entry, i) =>
+        entry.present ? { ...entry, pfn: BigInt(i * 7919) } : entry,
+      );
+      const words = new Uint32Array(BigUint64Array.from(differing, encodePagemapEntry).buffer);
+      const states = new Uint8Array(at + entries.length + 1).fill(0xff);
+      classify(entryTable(ENTRIES, of), words, entries.length, states, at);
+      expect([...states.subarray(at, -1)]).toEqual(entries.map((entry) => single.get(entry)));
+      expect(states.at(-1)).toBe(0xff);
+    }),
+  );
 });

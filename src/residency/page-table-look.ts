@@ -91,22 +91,71 @@ export function classify(
   states: Uint8Array,
   at: number,
 ): void {
-  // As locals: constants of a module are slower in the loop. Four at once: the loop itself is a third of the work.
-  const [shift, flags, types] = [FLAG_SHIFT - TYPE_BITS, FLAG_MASK, TYPE_MASK];
-  const end = at + pages;
-  let w = 0;
-  let i = at;
-  for (; i + 4 <= end; i += 4, w += 8) {
-    const a = table[((words[w + 1] >>> shift) & flags) | (words[w] & types)];
-    const b = table[((words[w + 3] >>> shift) & flags) | (words[w + 2] & types)];
-    const c = table[((words[w + 5] >>> shift) & flags) | (words[w + 4] & types)];
-    const d = table[((words[w + 7] >>> shift) & flags) | (words[w + 6] & types)];
-    states[i] = a;
-    states[i + 1] = b;
-    states[i + 2] = c;
-    states[i + 3] = d;
+  const canStoreWords = ((states.byteOffset + at) & 3) === 0;
+  let page = canStoreWords ? classifyEights(table, words, pages, states, at) : 0;
+  for (; page < pages; page++) states[at + page] = table[indexOf(words[page * 2 + 1], words[page * 2])];
+}
+
+function indexOf(hi: number, lo: number): number {
+  return ((hi >>> (FLAG_SHIFT - TYPE_BITS)) & FLAG_MASK) | (lo & TYPE_MASK);
+}
+
+/**
+ * Neighbours are mostly alike: eight at once are compared with the entry before them, and looked up only if one
+ * differs. Twice as fast as to look each up. Returns how many pages are done, all but the last few.
+ */
+function classifyEights(
+  table: EntryTable,
+  words: Uint32Array,
+  pages: number,
+  states: Uint8Array,
+  at: number,
+): number {
+  // As locals: constants of a module are slower in the loop.
+  const [flags, swap, types] = [-1 << FLAG_SHIFT, PM_HI_SWAP | 0, TYPE_MASK | 0];
+  const eights = pages >>> 3;
+  const fours = new Uint32Array(states.buffer, states.byteOffset + at, eights * 2);
+  let hi = 0;
+  let lo = 0;
+  /** Bits of the low word that matter: of a page that is present they are of its frame number. */
+  let lowBits = 0;
+  let four = Math.imul(table[0], 0x0101_0101);
+  for (let i = 0, w = 0; i < eights; i++, w += 16) {
+    const isAlike =
+      (((words[w + 1] ^ hi) |
+        (words[w + 3] ^ hi) |
+        (words[w + 5] ^ hi) |
+        (words[w + 7] ^ hi) |
+        (words[w + 9] ^ hi) |
+        (words[w + 11] ^ hi) |
+        (words[w + 13] ^ hi) |
+        (words[w + 15] ^ hi)) &
+        flags) ===
+        0 &&
+      (lowBits === 0 ||
+        (((words[w] ^ lo) |
+          (words[w + 2] ^ lo) |
+          (words[w + 4] ^ lo) |
+          (words[w + 6] ^ lo) |
+          (words[w + 8] ^ lo) |
+          (words[w + 10] ^ lo) |
+          (words[w + 12] ^ lo) |
+          (words[w + 14] ^ lo)) &
+          lowBits) ===
+          0);
+    if (!isAlike) {
+      const first = at + i * 8;
+      for (let k = 0; k < 8; k++) states[first + k] = table[indexOf(words[w + k * 2 + 1], words[w + k * 2])];
+      hi = words[w + 15] | 0;
+      lo = words[w + 14] | 0;
+      lowBits = (hi & swap) === 0 ? 0 : types;
+      four = Math.imul(states[first + 7], 0x0101_0101);
+      continue;
+    }
+    fours[i * 2] = four;
+    fours[i * 2 + 1] = four;
   }
-  for (; i < end; i++, w += 2) states[i] = table[((words[w + 1] >>> shift) & flags) | (words[w] & types)];
+  return eights * 8;
 }
 
 function ruleOf({ kind, shared }: Mapping): Rule {

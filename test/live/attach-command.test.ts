@@ -3,54 +3,21 @@ import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
 import { createInterface } from "node:readline";
-import {
-  afterAll,
-  beforeAll,
-  beforeEach,
-  describe,
-  expect,
-  onTestFinished,
-  type TestContext,
-  test,
-} from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { PAGE_SIZE, PM_HI_UFFD_WP } from "../../src/abi/index.ts";
-import { drainLruBatches, PagemapFile, readSmaps, ZramSwap } from "../../src/linux/index.ts";
+import { drainLruBatches, PagemapFile, readSmaps } from "../../src/linux/index.ts";
 import { MAIN, ptemark } from "../support/cli.ts";
-import { Holder } from "../support/holder.ts";
-import { LIVE_TIMEOUT_MS, needs, needsZram } from "../support/live.ts";
-import { TargetFolder } from "../support/target.mjs";
+import { type Holder, setUpHolders } from "../support/holder.ts";
+import { LIVE_TIMEOUT_MS } from "../support/live.ts";
 
 const PAGES = 64;
 const PAGEOUT_TRIES = 100;
 
-let folder: TargetFolder;
-let program = "";
-let problem: string | undefined;
-let zram: ZramSwap | undefined;
-
-beforeAll(async () => {
-  folder = new TargetFolder();
-  const built = folder.compile("holder");
-  if ("program" in built) program = built.program;
-  else problem = built.problem;
-  if (ZramSwap.obstacle() === undefined)
-    zram = await ZramSwap.create({ sizeBytes: 64 << 20, waitMs: LIVE_TIMEOUT_MS });
-}, LIVE_TIMEOUT_MS);
-
-afterAll(() => {
-  zram?.[Symbol.dispose]();
-  folder[Symbol.dispose]();
-});
-
-beforeEach((context) => {
-  needsZram(context as TestContext);
-  needs(context as TestContext, problem);
-});
+const holders = setUpHolders();
 
 /** A process with PAGES pages of shared memory, all of them written. */
 async function holder(): Promise<Holder> {
-  const started = await Holder.start(program, PAGES);
-  onTestFinished(() => started[Symbol.asyncDispose]());
+  const started = await holders.start(PAGES);
   await started.tell("w");
   return started;
 }

@@ -1,16 +1,7 @@
 /** Attached to a running process: its pagemap shows what is swapped out; after it, there is no trace. */
-import {
-  afterAll,
-  beforeAll,
-  beforeEach,
-  describe,
-  expect,
-  onTestFinished,
-  type TestContext,
-  test,
-} from "vitest";
+import { describe, expect, onTestFinished, type TestContext, test } from "vitest";
 import { MADV_GUARD_INSTALL, PAGE_SIZE, PM_HI_SWAP, PM_HI_UFFD_WP } from "../../src/abi/index.ts";
-import { PagemapFile, readSmaps, ZramSwap } from "../../src/linux/index.ts";
+import { PagemapFile, readSmaps } from "../../src/linux/index.ts";
 import { holdSetting } from "../../src/linux/setting.ts";
 import { SharedMemory } from "../../src/linux/shared-memory.ts";
 import {
@@ -20,43 +11,16 @@ import {
   type Mapping,
   MarkerDetector,
 } from "../../src/residency/index.ts";
-import { Holder } from "../support/holder.ts";
-import { LIVE_TIMEOUT_MS, needs, needsZram } from "../support/live.ts";
-import { TargetFolder } from "../support/target.mjs";
+import { type Holder, setUpHolders } from "../support/holder.ts";
+import { needs } from "../support/live.ts";
 
 const PAGES = 64;
 const HUGE_PAGES = 512;
 const SHMEM_ENABLED = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
 
-let folder: TargetFolder;
-let program = "";
-let problem: string | undefined;
-let zram: ZramSwap | undefined;
+const holders = setUpHolders();
 
-beforeAll(async () => {
-  folder = new TargetFolder();
-  const built = folder.compile("holder");
-  if ("program" in built) program = built.program;
-  else problem = built.problem;
-  if (ZramSwap.obstacle() === undefined)
-    zram = await ZramSwap.create({ sizeBytes: 64 << 20, waitMs: LIVE_TIMEOUT_MS });
-}, LIVE_TIMEOUT_MS);
-
-afterAll(() => {
-  zram?.[Symbol.dispose]();
-  folder[Symbol.dispose]();
-});
-
-beforeEach((context) => {
-  needsZram(context as TestContext);
-  needs(context as TestContext, problem);
-});
-
-async function holder(pages = PAGES, flags: readonly "huge"[] = []): Promise<Holder> {
-  const started = await Holder.start(program, pages, flags);
-  onTestFinished(() => started[Symbol.asyncDispose]());
-  return started;
-}
+const holder = (pages = PAGES, flags: readonly "huge"[] = []): Promise<Holder> => holders.start(pages, flags);
 
 /** Attaches, for as long as the test runs. */
 function attachTo(pid: number, options: AttachOptions = {}): LinuxAttachment {
@@ -155,7 +119,7 @@ describe("attached to another process", () => {
   });
 
   test("a process that ends is told of by ESRCH", async () => {
-    const target = await Holder.start(program, PAGES);
+    const target = await holder();
     const { attachment } = attachTo(target.pid);
     attachment.pass();
     await target[Symbol.asyncDispose]();
@@ -165,7 +129,7 @@ describe("attached to another process", () => {
 
 describe("huge pages", () => {
   async function hugeHolder(context: TestContext): Promise<Holder> {
-    if (zram !== undefined) holdSetting(zram.guard, { path: SHMEM_ENABLED, value: "advise" });
+    if (holders.zram !== undefined) holdSetting(holders.zram.guard, { path: SHMEM_ENABLED, value: "advise" });
     const target = await holder(HUGE_PAGES, ["huge"]);
     await target.tell("w");
     needs(context, hugeBytes(target) === 2 << 20 ? undefined : "huge pages in shared memory");

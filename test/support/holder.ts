@@ -2,6 +2,10 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface, type Interface } from "node:readline";
+import { afterAll, beforeAll, beforeEach, onTestFinished, type TestContext } from "vitest";
+import { ZramSwap } from "../../src/linux/index.ts";
+import { LIVE_TIMEOUT_MS, needs, needsZram } from "./live.ts";
+import { TargetFolder } from "./target.mjs";
 
 /** What it can be told to do with its pages (see holder.c). */
 export type HolderOp = "w" | "r" | "o" | "z" | "m" | "u" | "c";
@@ -45,4 +49,50 @@ export class Holder {
     this.#child.stdin.end();
     if (this.#child.exitCode === null && this.#child.signalCode === null) await once(this.#child, "exit");
   }
+}
+
+/** What the tests of a file share: the program, and swap on zram while they run. */
+export interface Holders {
+  /** undefined where there can be none: the tests are skipped. */
+  readonly zram: ZramSwap | undefined;
+  /** Starts one, which ends with the test. */
+  start(pages: number, flags?: readonly "huge"[]): Promise<Holder>;
+}
+
+/** Sets up, before and after all tests of the file that calls it, what holders take. */
+export function setUpHolders(): Holders {
+  let folder: TargetFolder;
+  let program = "";
+  let problem: string | undefined;
+  let zram: ZramSwap | undefined;
+
+  beforeAll(async () => {
+    folder = new TargetFolder();
+    const built = folder.compile("holder");
+    if ("program" in built) program = built.program;
+    else problem = built.problem;
+    if (ZramSwap.obstacle() === undefined)
+      zram = await ZramSwap.create({ sizeBytes: 64 << 20, waitMs: LIVE_TIMEOUT_MS });
+  }, LIVE_TIMEOUT_MS);
+
+  afterAll(() => {
+    zram?.[Symbol.dispose]();
+    folder[Symbol.dispose]();
+  });
+
+  beforeEach((context) => {
+    needsZram(context as TestContext);
+    needs(context as TestContext, problem);
+  });
+
+  return {
+    get zram() {
+      return zram;
+    },
+    async start(pages, flags = []) {
+      const started = await Holder.start(program, pages, flags);
+      onTestFinished(() => started[Symbol.asyncDispose]());
+      return started;
+    },
+  };
 }
