@@ -38,8 +38,6 @@ export * from "./page-state.ts";
 export { PagemapDetector } from "./pagemap-detector.ts";
 export {
   type MappingReport,
-  type ObjectReport,
-  objectsOf,
   type PageRun,
   reportOf,
   runsOf,

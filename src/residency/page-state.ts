@@ -51,7 +51,6 @@ export type StateCounts = Record<PageState, number>;
 
 export function noCounts(): StateCounts {
   return {
-    unknown: 0,
     present: 0,
     cached: 0,
     "swap-cached": 0,
@@ -59,6 +58,7 @@ export function noCounts(): StateCounts {
     hole: 0,
     reserved: 0,
     "on-disk": 0,
+    unknown: 0,
   };
 }
 

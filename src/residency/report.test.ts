@@ -11,7 +11,7 @@ import {
   UNKNOWN,
   WRITTEN,
 } from "./page-state.ts";
-import { objectsOf, reportOf, runsOf } from "./report.ts";
+import { reportOf, runsOf } from "./report.ts";
 import type { TargetScan } from "./scan.ts";
 import type { Mapping } from "./target.ts";
 
@@ -87,38 +87,4 @@ test("runs of equal pages, flags included", () => {
     { ...flags, start: 0x13000, pages: 2, state: "swapped", isMarked: true },
     { ...flags, start: 0x15000, pages: 1, state: "hole", isMarked: true, isStale: true },
   ]);
-});
-
-test("an object is counted once, whoever maps it and wherever", () => {
-  const whole = scanOf(9, MAPPING, [PRESENT, CACHED, SWAPPED, SWAPPED, HOLE, UNKNOWN]);
-  const part = { ...MAPPING, start: 0x50000, end: 0x54000, objectFirstPage: 4 };
-  const other = scanOf(3, part, [HOLE, SWAPPED, PRESENT, HOLE]);
-  const again = scanOf(5, MAPPING, [CACHED, PRESENT, SWAPPED, SWAPPED, HOLE, SWAPPED]);
-  const second = scanOf(5, { ...MAPPING, objectId: "00:01:8", name: "memfd:y" }, [
-    SWAPPED,
-    SWAPPED,
-    SWAPPED,
-    SWAPPED,
-  ]);
-  const own = scanOf(5, { ...MAPPING, shared: false }, [
-    SWAPPED,
-    SWAPPED,
-    SWAPPED,
-    SWAPPED,
-    SWAPPED,
-    SWAPPED,
-  ]);
-  const objects = objectsOf([whole, other, again, second, own]);
-  expect(objects.map(({ name, pids }) => [name, pids])).toEqual([
-    ["memfd:y", [5]],
-    ["memfd:x", [3, 5, 9]],
-  ]);
-  // Pages 0 to 7; 5 is known by those who may ask.
-  expect(objects[1].states).toMatchObject({ present: 3, swapped: 3, hole: 2, unknown: 0 });
-});
-
-test("pages of an object that nobody maps are not counted", () => {
-  const far = { ...MAPPING, end: MAPPING.start + 0x2000, objectFirstPage: 100 };
-  const [object] = objectsOf([scanOf(1, far, [SWAPPED, HOLE])]);
-  expect(object.states).toEqual({ ...countStates(new Uint8Array(0)), swapped: 1, hole: 1 });
 });

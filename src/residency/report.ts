@@ -1,18 +1,15 @@
-/** Scans as people and programs get them: JSON, runs of equal pages, objects counted once. */
+/** Scans as people and programs get them: JSON, and runs of equal pages. */
 
 import { PAGE_SIZE } from "../abi/index.ts";
 import type { DetectorName, MappingScan } from "./detector.ts";
 import {
   ARMED,
-  countStates,
   MARKED,
   PAGE_STATES,
   type PageState,
-  PRESENT,
   STALE,
   STATE_MASK,
   type StateCounts,
-  UNKNOWN,
   WRITTEN,
 } from "./page-state.ts";
 import type { ScannedMapping, TargetScan } from "./scan.ts";
@@ -98,73 +95,4 @@ export function* runsOf({ mapping, states }: MappingScan): Generator<PageRun> {
     };
     from = end;
   }
-}
-
-/** A shared object over all processes that were scanned, each of its pages counted once. */
-export interface ObjectReport {
-  readonly objectId: string;
-  readonly name: string;
-  /** Who maps it, in order of pid. */
-  readonly pids: readonly number[];
-  /** Pages that any of them maps. `present`: some process has it in its page table. */
-  readonly states: StateCounts;
-}
-
-interface Tally {
-  readonly name: string;
-  readonly pids: Set<number>;
-  states: Uint8Array;
-  /** Which pages some mapping covers. */
-  covered: Uint8Array;
-}
-
-/** Shared memory of the scans, by object, the most swapped first. */
-export function objectsOf(scans: readonly TargetScan[]): ObjectReport[] {
-  const tallies = new Map<string, Tally>();
-  for (const { pid, mappings } of scans) {
-    for (const { mapping, parts } of mappings) {
-      if (mapping.kind !== "shmem" || !mapping.shared) continue;
-      let tally = tallies.get(mapping.objectId);
-      if (tally === undefined) {
-        tally = {
-          name: mapping.name,
-          pids: new Set(),
-          states: new Uint8Array(0),
-          covered: new Uint8Array(0),
-        };
-        tallies.set(mapping.objectId, tally);
-      }
-      tally.pids.add(pid);
-      for (const part of parts) addPart(tally, part);
-    }
-  }
-  return [...tallies]
-    .map(([objectId, { name, pids, states, covered }]) => ({
-      objectId,
-      name,
-      pids: [...pids].sort((a, b) => a - b),
-      states: countStates(states.filter((_, page) => covered[page] !== 0)),
-    }))
-    .sort((a, b) => b.states.swapped - a.states.swapped);
-}
-
-/** Present anywhere is present; known anywhere is known. */
-function addPart(tally: Tally, { mapping, states }: MappingScan): void {
-  const first = mapping.objectFirstPage;
-  const end = first + states.length;
-  tally.states = grown(tally.states, end);
-  tally.covered = grown(tally.covered, end);
-  tally.covered.fill(1, first, end);
-  for (let i = 0; i < states.length; i++) {
-    const page = first + i;
-    const state = states[i] & STATE_MASK;
-    if (tally.states[page] === UNKNOWN || state === PRESENT) tally.states[page] = state;
-  }
-}
-
-function grown(bytes: Uint8Array, length: number): Uint8Array {
-  if (bytes.length >= length) return bytes;
-  const longer = new Uint8Array(length);
-  longer.set(bytes);
-  return longer;
 }
