@@ -344,8 +344,8 @@ async function measure(): Promise<void> {
   }
   const setUp = { memory, swapped, target, mapping };
   await detectors(setUp);
+  await decoding(setUp); // before changes scatter what is three quarters swapped
   await changes(setUp);
-  await decoding(setUp);
 }
 
 const needs = ZramSwap.obstacle();
