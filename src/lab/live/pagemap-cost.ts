@@ -62,8 +62,11 @@ async function measureState(wanted: RangeState, options: LivePagemapOptions): Pr
   const bare = resources.use(new SharedMemory(sizePages));
   const armed = resources.use(new SharedMemory(sizePages));
   const arming = resources.use(new Arming(armed));
-  for (const memory of [bare, armed]) {
-    if (wanted.touched) for (let page = 0; page < sizePages; page++) memory.touch(page);
+  const ranges = [bare, armed];
+  // In turn, so that both lie in physical memory alike: the kernel looks at each present page's frame.
+  if (wanted.touched)
+    for (let page = 0; page < sizePages; page++) for (const memory of ranges) memory.touch(page);
+  for (const memory of ranges) {
     if (memory === armed) arming.arm();
     if (wanted.swappedEvery === 1) memory.pageOut();
     else if (wanted.swappedEvery > 1)
