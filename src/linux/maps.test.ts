@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import process from "node:process";
 import { expect, test } from "vitest";
+import { lacking } from "../../test/support/requirement.ts";
 import { mapFilesPath, parseMaps, readMaps } from "./maps.ts";
 import { SharedMemory } from "./shared-memory.ts";
 
@@ -61,7 +62,7 @@ test("map_files leads to the object", (context) => {
   try {
     inode = statSync(path).ino;
   } catch {
-    return context.skip("map_files takes CAP_CHECKPOINT_RESTORE");
+    return lacking(context, "map_files takes CAP_CHECKPOINT_RESTORE");
   }
   expect(inode).toBe(memory.entry().inode);
 });

@@ -147,3 +147,22 @@ function remark({ kind, shared }: Mapping, counts: StateCounts, notes: Notes): v
     notes.add("a private page in swap may have a copy in the swap cache too");
   if (counts["on-disk"] > 0) notes.add("on-disk counts holes of sparse files");
 }
+
+export interface PageTableAnswer {
+  readonly outcome: Outcome;
+  /** Why pages of an object are unknown that the page table says nothing of. */
+  readonly remark: string;
+}
+
+/** A scan of the page table alone: the object is not asked. */
+export function scanPageTable(
+  looker: MappingLook,
+  mapping: Mapping,
+  { outcome, remark }: PageTableAnswer,
+): MappingScan {
+  const { states, notes } = looker.look(mapping);
+  const scan = finish(mapping, states, notes, outcome);
+  if (scan.counts.unknown === 0 || (mapping.kind !== "shmem" && mapping.kind !== "file")) return scan;
+  notes.add(remark);
+  return { ...scan, note: notes.toString() };
+}

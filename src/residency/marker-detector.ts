@@ -1,8 +1,11 @@
-import { type Detector, finish, MappingLook, type MappingScan, outcomeOf } from "./detector.ts";
+import { type Detector, MappingLook, type MappingScan, outcomeOf, scanPageTable } from "./detector.ts";
 import { SWAPPED, UNKNOWN } from "./page-state.ts";
 import type { Mapping, Target } from "./target.ts";
 
-const OUTCOME = outcomeOf((isMarked) => (isMarked ? SWAPPED : UNKNOWN));
+const ANSWER = {
+  outcome: outcomeOf((isMarked) => (isMarked ? SWAPPED : UNKNOWN)),
+  remark: "an empty entry without a marker: never touched, removed, or paged out before it was armed",
+};
 
 /**
  * Believes markers: a marked page is swapped. It costs little more than reading pagemap, and it errs: a marker stays
@@ -18,10 +21,6 @@ export class MarkerDetector implements Detector {
   }
 
   scan(mapping: Mapping): MappingScan {
-    const { states, notes } = this.#look.look(mapping);
-    const scan = finish(mapping, states, notes, OUTCOME);
-    if (scan.counts.unknown === 0 || (mapping.kind !== "shmem" && mapping.kind !== "file")) return scan;
-    notes.add("an empty entry without a marker: never touched, removed, or paged out before it was armed");
-    return { ...scan, note: notes.toString() };
+    return scanPageTable(this.#look, mapping, ANSWER);
   }
 }

@@ -1,8 +1,11 @@
-import { type Detector, finish, MappingLook, type MappingScan, outcomeOf } from "./detector.ts";
+import { type Detector, MappingLook, type MappingScan, outcomeOf, scanPageTable } from "./detector.ts";
 import { UNKNOWN } from "./page-state.ts";
 import type { Mapping, Target } from "./target.ts";
 
-const OUTCOME = outcomeOf(() => UNKNOWN);
+const ANSWER = {
+  outcome: outcomeOf(() => UNKNOWN),
+  remark: "pagemap alone can't tell where an object's pages are that are not mapped here",
+};
 
 /**
  * What the kernel says by itself: exact for private memory; of an object's pages only which are mapped. A marker or a
@@ -17,10 +20,6 @@ export class PagemapDetector implements Detector {
   }
 
   scan(mapping: Mapping): MappingScan {
-    const { states, notes } = this.#look.look(mapping);
-    const scan = finish(mapping, states, notes, OUTCOME);
-    if (scan.counts.unknown === 0 || (mapping.kind !== "shmem" && mapping.kind !== "file")) return scan;
-    notes.add("pagemap alone can't tell where an object's pages are that are not mapped here");
-    return { ...scan, note: notes.toString() };
+    return scanPageTable(this.#look, mapping, ANSWER);
   }
 }
