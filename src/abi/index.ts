@@ -1,5 +1,6 @@
 /** The kernel's layouts and constants, bit for bit; imports nothing. */
 export * from "./errno.ts";
+export * from "./magic.ts";
 export * from "./mman.ts";
 export * from "./pagemap.ts";
 export * from "./pagemap-scan.ts";

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { bitsFrom, expectLayout } from "../../test/support/bit-fields.ts";
 import {
   layOutSwapTypes,
+  MAX_SWAPFILES_FEWEST,
   MAX_SWAPFILES_SHIFT,
   SWP_OFFSET_MASK,
   SWP_TYPE_SHIFT,
@@ -111,6 +112,8 @@ describe("the reserved swap types", () => {
       const taken = ORDER.map((name) => types[name]).filter((type) => type !== undefined);
       const expected = Array.from({ length: 32 - types.maxSwapfiles }, (_, i) => types.maxSwapfiles + i);
       expect(taken, JSON.stringify(config)).toEqual(expected);
+      expect(types.maxSwapfiles).toBeGreaterThanOrEqual(MAX_SWAPFILES_FEWEST);
     }
+    expect(layOutSwapTypes(ALL).maxSwapfiles).toBe(MAX_SWAPFILES_FEWEST);
   });
 });

@@ -84,3 +84,12 @@ export function layOutSwapTypes(config: SwapTypeConfig): SwapTypes {
     swapinError: take(config.SWAPIN_ERROR),
   };
 }
+
+/** The fewest swap areas that any configuration leaves: entries of this type and above are on no device. */
+export const MAX_SWAPFILES_FEWEST = layOutSwapTypes({
+  MEMORY_FAILURE: true,
+  MIGRATION: true,
+  DEVICE_PRIVATE: true,
+  PTE_MARKER: true,
+  SWAPIN_ERROR: true,
+}).maxSwapfiles;

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { TMPFS_MAGIC } from "../abi/index.ts";
 import { Kernel, type KernelConfig, MemorySwapDevice, type SwapDevice } from "../model/index.ts";
 import { FileSwapDevice } from "../model/swap-device/file.ts";
 import { type ContentKind, checkPages, fillPages, PAGE_BYTES } from "./page-content.ts";
@@ -13,7 +14,6 @@ const SPARE_SLOTS = 63;
 /** The swap header takes one more. */
 const HEADER_SLOTS = 1;
 const CHUNK_PAGES = 256;
-const TMPFS_MAGIC = 0x01021994;
 
 export interface ModelOptions {
   readonly sizePages: number;

@@ -4,7 +4,7 @@
  */
 
 import { closeSync, openSync, readSync } from "node:fs";
-import { layOutSwapTypes, MAP_SHARED, PAGE_SIZE, PROT_READ } from "../abi/index.ts";
+import { MAP_SHARED, MAX_SWAPFILES_FEWEST, PAGE_SIZE, PROT_READ } from "../abi/index.ts";
 import {
   addressOf,
   lseekRaw,
@@ -81,14 +81,6 @@ export class UnstablePageError extends Error {
 /** What a page-table entry says by itself. */
 export type EntryTruth = "present" | "swap entry" | "marker" | "none";
 
-const SWAP_TYPES_END = layOutSwapTypes({
-  MEMORY_FAILURE: true,
-  MIGRATION: true,
-  DEVICE_PRIVATE: true,
-  PTE_MARKER: true,
-  SWAPIN_ERROR: true,
-}).maxSwapfiles;
-
 /** A process's page table, an entry at a time; read as root, who is shown swap types. */
 export class PageTableTruth implements Disposable {
   readonly #fd: number;
@@ -103,7 +95,7 @@ export class PageTableTruth implements Disposable {
     const entry = this.#entry[0];
     if (entry >> 63n === 1n) return "present";
     if (((entry >> 62n) & 1n) === 0n) return "none";
-    return Number(entry & 31n) < SWAP_TYPES_END ? "swap entry" : "marker";
+    return Number(entry & 31n) < MAX_SWAPFILES_FEWEST ? "swap entry" : "marker";
   }
 
   [Symbol.dispose](): void {

@@ -16,7 +16,7 @@ import {
   statfsSync,
   statSync,
 } from "node:fs";
-import { MAP_SHARED, PAGE_SIZE, PROT_READ } from "../abi/index.ts";
+import { HUGETLBFS_MAGIC, MAP_SHARED, PAGE_SIZE, PROT_READ, TMPFS_MAGIC } from "../abi/index.ts";
 import {
   addressOf,
   lseekRaw,
@@ -49,10 +49,6 @@ export interface ObjectStamp {
   /** Last change of its metadata, nanoseconds since 1970. */
   readonly changedNs: bigint;
 }
-
-/** `f_type` of statfs(2). Source: `include/uapi/linux/magic.h` (6.18). */
-const TMPFS_MAGIC = 0x0102_1994;
-const HUGETLBFS_MAGIC = 0x9584_58f6;
 
 /**
  * Where no object reaches: this far behind its end there is no page, and what mincore says of it is known.

@@ -5,7 +5,16 @@
 
 import { statfsSync, statSync } from "node:fs";
 import { release } from "node:os";
-import { PAGE_IS_PRESENT, PAGE_IS_SWAPPED, PAGE_SIZE, PM_HI_SWAP, PM_HI_UFFD_WP } from "../abi/index.ts";
+import {
+  HUGETLBFS_MAGIC,
+  MAX_SWAPFILES_FEWEST,
+  PAGE_IS_PRESENT,
+  PAGE_IS_SWAPPED,
+  PAGE_SIZE,
+  PM_HI_SWAP,
+  PM_HI_UFFD_WP,
+  TMPFS_MAGIC,
+} from "../abi/index.ts";
 import {
   LinuxError,
   type MapsEntry,
@@ -35,15 +44,6 @@ import type {
   Target,
 } from "./target.ts";
 
-/** `f_type` of statfs(2). Source: `include/uapi/linux/magic.h` (6.18). */
-const TMPFS_MAGIC = 0x0102_1994;
-const HUGETLBFS_MAGIC = 0x9584_58f6;
-
-/**
- * No kernel of x86-64 has more types of swap areas; those that markers and pages on the move have are above.
- */
-const SWAP_TYPES_MAX = 22;
-
 /**
  * User addresses are below 2^56 (five levels of page tables); [vsyscall] is above, and pagemap has nothing of
  * it.
@@ -53,16 +53,18 @@ const USER_PAGES_MAX = 2 ** 56 / PAGE_SIZE;
 /** Ranges nearer than that are one: it is cheaper to read on than to begin anew. */
 const GAP_BYTES = 2 ** 21;
 
-let shown: EntryMeaning | undefined;
+let meaning: EntryMeaning | undefined;
 
+/** Found out once: it is of this process and this kernel, whoever is looked at. */
 function entryMeaning(): EntryMeaning {
+  if (meaning !== undefined) return meaning;
   const showsTypes = pagemapShowsFrames();
-  shown ??= {
-    swapTypesEnd: showsTypes ? SWAP_TYPES_MAX : undefined,
+  meaning = {
+    swapTypesEnd: showsTypes ? MAX_SWAPFILES_FEWEST : undefined,
     markerType: showsTypes ? markerSwapType() : undefined,
     markerFlags: PM_HI_SWAP | PM_HI_UFFD_WP,
   };
-  return shown;
+  return meaning;
 }
 
 export class LinuxTarget implements Target {
@@ -72,10 +74,10 @@ export class LinuxTarget implements Target {
   readonly entries = entryMeaning();
   readonly settleMs = 1000;
   readonly #pagemap: PagemapFile;
-  /** The lines of maps, as last read. */
+  #scanner: PagemapScanner | undefined;
+  /** The lines of maps, as last read, in order of address. */
   #lines: readonly MapsEntry[] = [];
   /** Kinds of the objects seen so far, by id. */
-  #scanner: PagemapScanner | undefined;
   readonly #kinds = new Map<string, MappingKind>();
 
   private constructor(pid: number, name: string, pagemap: PagemapFile) {
@@ -144,7 +146,7 @@ export class LinuxTarget implements Target {
   }
 
   openObject(mapping: Mapping): ObjectView | Refusal {
-    const line = this.#lines.find(({ start, end }) => start <= mapping.start && mapping.start < end);
+    const line = lineAt(this.#lines, mapping.start);
     if (line === undefined) return { reason: "the mapping is gone" };
     try {
       return PageCacheView.open(this.pid, line);
@@ -169,6 +171,19 @@ export class LinuxTarget implements Target {
   [Symbol.dispose](): void {
     this.#pagemap[Symbol.dispose]();
   }
+}
+
+/** The line that an address is in: by halves, since a process may have tens of thousands. */
+function lineAt(lines: readonly MapsEntry[], address: number): MapsEntry | undefined {
+  let low = 0;
+  let high = lines.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (lines[middle].end <= address) low = middle + 1;
+    else high = middle;
+  }
+  const line = lines.at(low);
+  return line !== undefined && line.start <= address ? line : undefined;
 }
 
 const MEMORY_NAMES = /^$|^\[(heap|stack|anon)/;

@@ -6,7 +6,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { release } from "node:os";
 import {
-  layOutSwapTypes,
   MAP_ANONYMOUS,
   MAP_PRIVATE,
   PAGE_SIZE,
@@ -38,15 +37,6 @@ const FAULT_AROUND = "/sys/kernel/debug/fault_around_bytes";
 const FAULT_AROUND_DEFAULT = 65536;
 
 const PR_SET_THP_DISABLE = 41;
-
-/** The fewest swap areas that any configuration leaves: entries of higher types are on no device. */
-export const SWAP_AREAS_MAX = layOutSwapTypes({
-  MEMORY_FAILURE: true,
-  MIGRATION: true,
-  DEVICE_PRIVATE: true,
-  PTE_MARKER: true,
-  SWAPIN_ERROR: true,
-}).maxSwapfiles;
 
 export class LinuxHost extends DrivenGroup {
   /** Other swap that the machine has: without ours, pages go there. */

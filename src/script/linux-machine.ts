@@ -13,6 +13,7 @@ import {
   MAP_FIXED,
   MAP_PRIVATE,
   MAP_SHARED,
+  MAX_SWAPFILES_FEWEST,
   MREMAP_FIXED,
   MREMAP_MAYMOVE,
   PAGE_SIZE,
@@ -29,7 +30,7 @@ import { PageCacheView } from "../linux/page-cache.ts";
 import { PagemapFile } from "../linux/pagemap.ts";
 import type { Userfaultfd } from "../linux/userfaultfd.ts";
 import { entryText, UNMAPPED } from "./entry.ts";
-import { type LinuxHost, SWAP_AREAS_MAX } from "./linux-host.ts";
+import type { LinuxHost } from "./linux-host.ts";
 import { type Machine, mappingAddress, type Observation, type OpResult } from "./machine.ts";
 import type { ObjectRange, Op, OpOf, Protection } from "./op.ts";
 import { PAGES_MAX } from "./syntax.ts";
@@ -318,7 +319,7 @@ export class LinuxMachine implements Machine {
     const words = this.#words.subarray(0, pages * 2);
     pagemap.read(address / PAGE_SIZE, words);
     return Array.from(digits, (digit, page) =>
-      digit === UNMAPPED ? UNMAPPED : entryText(words[page * 2], words[page * 2 + 1], SWAP_AREAS_MAX),
+      digit === UNMAPPED ? UNMAPPED : entryText(words[page * 2], words[page * 2 + 1], MAX_SWAPFILES_FEWEST),
     );
   }
 
